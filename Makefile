@@ -1,0 +1,64 @@
+# Every command of the project; hooks and CI call these targets and nothing else.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+UV := $(BIN)/uv
+OUT ?= out/demo
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PATH := $(BIN):$(PATH)
+# Rust's release profile everywhere: the dependencies are compiled once for the wheel and for the tests.
+CARGO_PROFILE := --release
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+# uv is itself in the lock, so that `pip sync` keeps it.
+$(VENV)/.ready: requirements-dev.lock
+	test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
+	$(UV) pip sync --quiet requirements-dev.lock
+	touch $@
+
+.PHONY: setup
+setup: $(VENV)/.ready ## Create .venv with the locked development dependencies
+
+.PHONY: build
+build: setup ## Build the Rust core and install limbeck into .venv
+	maturin develop $(CARGO_PROFILE) --uv --quiet
+
+.PHONY: demo
+demo: build ## Run the embedded default and print its table and the path of its report
+	limbeck run output_dir=$(OUT)
+
+.PHONY: test
+test: build lint test-rust test-python ## Build, lint, run the Rust and the Python tests
+
+.PHONY: test-rust
+test-rust: ## Run the Rust tests
+	cargo test --workspace --exclude limbeck-py $(CARGO_PROFILE) --quiet
+
+.PHONY: test-python
+test-python: setup ## Run the Python tests
+	pytest
+
+.PHONY: lint
+lint: setup ## Check formats, lints, types and the stub
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets $(CARGO_PROFILE) --quiet -- --deny warnings
+	ruff format --check
+	ruff check
+	mypy
+
+.PHONY: format
+format: setup ## Format Rust and Python
+	cargo fmt --all
+	ruff format
+	ruff check --fix
+
+.PHONY: lock
+lock: setup ## Lock the development dependencies
+	uv pip compile --quiet --universal --generate-hashes --no-header --all-extras --group dev --python-version 3.10 pyproject.toml --output-file requirements-dev.lock

@@ -1,0 +1,1 @@
+"""Fused training losses, each beside its definition in plain PyTorch."""

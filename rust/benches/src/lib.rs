@@ -1,0 +1,1 @@
+//! Benches of `limbeck-core`; see `benches/`.

@@ -1,0 +1,8 @@
+//! Rationale records to packed, span-labelled Arrow rows.
+//!
+//! The way of a record: record → filter → template (spans) → tokenize (one span kind
+//! per token) → pack → shard (Arrow), walked by the pipeline. No Python in here.
+
+pub mod error;
+
+pub use error::{Error, Result};

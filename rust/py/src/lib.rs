@@ -1,0 +1,31 @@
+//! `limbeck._native`: options in, core call, error out.
+
+use limbeck_core::Error;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PyValueError};
+use pyo3::prelude::*;
+
+pyo3::create_exception!(
+    limbeck._native,
+    InputError,
+    PyValueError,
+    "The user's input or settings are at fault: place, problem and remedy in one line."
+);
+
+/// The Python exception for a core error.
+#[expect(dead_code, reason = "every function of the binding ends in it")]
+fn raise(error: Error) -> PyErr {
+    match error {
+        Error::Input { .. } => InputError::new_err(error.to_string()),
+        Error::Io { path, source } => {
+            PyOSError::new_err((source.raw_os_error(), source.to_string(), path))
+        }
+        Error::Cancelled => PyKeyboardInterrupt::new_err(()),
+    }
+}
+
+/// The Rust core of limbeck.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::InputError;
+}
