@@ -3,6 +3,8 @@
 //! The way of a record: record → filter → template (spans) → tokenize (one span kind
 //! per token) → pack → shard (Arrow), walked by the pipeline. No Python in here.
 
+pub mod answer;
 pub mod error;
+pub mod template;
 
 pub use error::{Error, Result};

@@ -1,0 +1,271 @@
+//! The last explicit conclusion of a text.
+
+use memchr::memmem;
+
+/// What `text` explicitly concludes, the last time it does; `None` where it does not.
+///
+/// Read are `\boxed{…}` and `\fbox{…}`, a last line `#### …`, and `answer is …`,
+/// `answer: …` (also `the answer (arabic numerals) is …`) up to the end of the sentence.
+/// A number that merely comes last is no conclusion. Linear in the length of `text`.
+///
+/// ```
+/// use limbeck_core::answer::conclusion;
+/// assert_eq!(conclusion("4 times 3 is 12. The answer is 12."), Some("12"));
+/// assert_eq!(conclusion("so $\\boxed{\\frac{3}{4}}$"), Some("\\frac{3}{4}"));
+/// assert_eq!(conclusion("4 times 3 is 12."), None);
+/// ```
+pub fn conclusion(text: &str) -> Option<&str> {
+    [boxed(text), hashes(text), phrase(text)]
+        .into_iter()
+        .flatten()
+        .max_by_key(|found| found.byte_start)
+        .map(|found| found.content)
+}
+
+struct Found<'t> {
+    byte_start: usize,
+    content: &'t str,
+}
+
+/// The content of the last box to be closed, so the outer one of nested boxes.
+fn boxed(text: &str) -> Option<Found<'_>> {
+    const BOXES: [&str; 2] = ["\\boxed", "\\fbox"];
+    if !BOXES
+        .iter()
+        .any(|name| memmem::find(text.as_bytes(), name.as_bytes()).is_some())
+    {
+        return None;
+    }
+    let bytes = text.as_bytes();
+    let mut open: Vec<(usize, bool)> = Vec::new();
+    let mut found = None;
+    let mut at = 0;
+    while let Some(step) = bytes
+        .get(at..)
+        .and_then(|rest| memchr::memchr3(b'\\', b'{', b'}', rest))
+    {
+        at += step;
+        match bytes[at] {
+            // An escaped brace is no brace.
+            b'\\' if matches!(bytes.get(at + 1), Some(b'{' | b'}' | b'\\')) => at += 1,
+            b'{' => {
+                let before = text[..at].trim_end_matches(' ');
+                open.push((at, BOXES.iter().any(|name| before.ends_with(name))));
+            }
+            b'}' => {
+                if let Some((byte_start, true)) = open.pop() {
+                    let content = text[byte_start + 1..at].trim();
+                    if !content.is_empty() {
+                        found = Some(Found {
+                            byte_start,
+                            content,
+                        });
+                    }
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    found
+}
+
+/// What follows `####` on the last line; elsewhere it is a heading.
+fn hashes(text: &str) -> Option<Found<'_>> {
+    let text = text.trim_end();
+    let byte_start = text.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = &text[byte_start..];
+    let at = line.rfind("####")?;
+    if line[..at].ends_with('#') {
+        return None;
+    }
+    let content = line[at + 4..].trim();
+    (!content.is_empty()).then_some(Found {
+        byte_start: byte_start + at,
+        content,
+    })
+}
+
+/// What follows the last `answer is` or `answer:`.
+fn phrase(text: &str) -> Option<Found<'_>> {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rfind_word(rest, b"answer") {
+        if let Some(content) = claim(&text[at + b"answer".len()..]) {
+            return Some(Found {
+                byte_start: at,
+                content,
+            });
+        }
+        rest = &rest[..at];
+    }
+    None
+}
+
+/// The last place of an ASCII word in any case. `word` must be lower case.
+fn rfind_word(text: &[u8], word: &[u8]) -> Option<usize> {
+    let mut end = text.len();
+    while let Some(at) = memchr::memrchr2(word[0], word[0].to_ascii_uppercase(), &text[..end]) {
+        let matches = text
+            .get(at..at + word.len())
+            .is_some_and(|found| found.eq_ignore_ascii_case(word));
+        if matches && (at == 0 || !text[at - 1].is_ascii_alphanumeric()) {
+            return Some(at);
+        }
+        end = at;
+    }
+    None
+}
+
+/// What is claimed by the text right after the word "answer", if it claims anything.
+fn claim(after: &str) -> Option<&str> {
+    // "the answer (arabic numerals) is 8": a short remark may stand between.
+    const LONGEST_REMARK: usize = 48;
+    let mut rest = after.trim_start_matches(['*', '_', ' ']);
+    if let Some(remark) = rest.strip_prefix('(') {
+        let close = remark
+            .bytes()
+            .take(LONGEST_REMARK)
+            .position(|byte| byte == b')')?;
+        rest = remark[close + 1..].trim_start();
+    }
+    let rest = match rest.strip_prefix(':') {
+        Some(claim) => claim,
+        None => {
+            let verb = rest
+                .get(..2)
+                .filter(|verb| verb.eq_ignore_ascii_case("is"))?;
+            let claim = &rest[verb.len()..];
+            // "isn't" and "island" are not "is".
+            if claim.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '\'' | '’')) {
+                return None;
+            }
+            claim
+        }
+    };
+    let start =
+        rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | '*' | '_'));
+    // Before the sentence is measured: a text full of denials must not cost a scan each.
+    if start
+        .get(..4)
+        .is_some_and(|word| word.eq_ignore_ascii_case("not "))
+    {
+        return None;
+    }
+    let content = &start[..sentence_end(start)];
+    let content = content.trim_end_matches(|c: char| c.is_whitespace() || c == '*');
+    content
+        .chars()
+        .any(char::is_alphanumeric)
+        .then_some(content)
+}
+
+/// The byte at which the first sentence or line of `text` ends.
+fn sentence_end(text: &str) -> usize {
+    const TITLES: [&str; 8] = ["Mr", "Mrs", "Ms", "Dr", "St", "Prof", "Mt", "vs"];
+    let mut from = 0;
+    while let Some(step) = text[from..].find(['.', '!', '?', '。', '\n', '\r']) {
+        let at = from + step;
+        if matches!(text.as_bytes()[at], b'\n' | b'\r') {
+            return at;
+        }
+        let marks = ['.', '!', '?', '。', '"', '\'', '”', '’', '*', ')', '$'];
+        let after = text[at..].trim_start_matches(marks);
+        // A mark in the middle of a word or a number closes nothing, '。' always does.
+        let closes =
+            after.chars().next().is_none_or(char::is_whitespace) || text[at..].starts_with('。');
+        let word = || text[..at].rsplit(char::is_whitespace).next().unwrap_or("");
+        if closes && !(text[at..].starts_with('.') && TITLES.contains(&word())) {
+            return at;
+        }
+        from = text.len() - after.len();
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn reads(text: &str, expected: &str) {
+        assert_eq!(conclusion(text), Some(expected), "{text}");
+    }
+
+    #[track_caller]
+    fn reads_nothing(text: &str) {
+        assert_eq!(conclusion(text), None, "{text}");
+    }
+
+    #[test]
+    fn phrases() {
+        reads("The answer is 5.", "5");
+        reads("So the final answer is: $1,000.50.", "$1,000.50");
+        reads("Therefore, the answer (arabic numerals) is 8.", "8");
+        reads("**Answer:** 42", "42");
+        reads("**Final Answer**: 42.", "42");
+        reads("ANSWER IS (B). Indeed.", "(B)");
+        reads("The answer is yes! Of course.", "yes");
+        reads("The answer is:\n\n3.5", "3.5");
+        reads("The answer is Mr. Smith. He came.", "Mr. Smith");
+        reads("The answer is \"nan.\" Really.", "\"nan");
+        reads("答案 answer: 七。然后", "七");
+    }
+
+    #[test]
+    fn boxes_and_hashes() {
+        reads("so \\boxed{\\frac{3}{4}} it is", "\\frac{3}{4}");
+        reads("\\fbox{70}\\%", "70");
+        reads("\\boxed {x} and \\{", "x");
+        reads("\\boxed{a \\fbox{b}}", "a \\fbox{b}");
+        reads("{ \\boxed{7}", "7");
+        reads("10 - 4 = 6\n#### 6\n", "6");
+        reads("easy #### 6", "6");
+    }
+
+    #[test]
+    fn the_last_one_counts() {
+        reads("The answer is 5. Wait, the answer is 6.", "6");
+        reads("The answer is 5. No: \\boxed{6}", "6");
+        reads("\\boxed{6} hence the answer is 6 apples.", "6 apples");
+        reads("The answer is 5. What is the answer?", "5");
+        reads("The answer is 5. The answer isn't 6.", "5");
+    }
+
+    #[test]
+    fn nothing_is_guessed() {
+        reads_nothing("");
+        reads_nothing("2 + 2 = 4");
+        reads_nothing("The answer is not 5.");
+        reads_nothing("The answer is");
+        reads_nothing("The answer is ...");
+        reads_nothing("What is the answer? She answered: yes");
+        reads_nothing("\\boxed{unclosed");
+        reads_nothing("\\boxed{}");
+        reads_nothing("#### Step 1\nadd");
+        reads_nothing("##### 5");
+        reads_nothing("The answer (which is a remark that never comes to any end at all) is 5");
+    }
+
+    #[test]
+    fn hostile_text_takes_linear_time() {
+        let start = std::time::Instant::now();
+        for piece in [
+            "\\boxed{",
+            "answer (",
+            "answer is ",
+            "answer is . ",
+            "answer is not ",
+            ". . .x",
+            "answer is ....x",
+            "{",
+            "}",
+            "####",
+            "a",
+        ] {
+            let text = piece.repeat(1_000_000);
+            let _ = conclusion(&text);
+        }
+        // A quadratic scan would take minutes.
+        assert!(start.elapsed().as_secs() < 10);
+    }
+}
