@@ -210,16 +210,21 @@ def check(section: type[SectionT], values: Mapping[str, Any]) -> SectionT:
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        path = tuple(str(key) for key in first["loc"])
+        # Of a union's branches the one that got furthest is the one that was meant.
+        first = max(error.errors(), key=lambda fault: len(fault["loc"]))
+        path = tuple(str(key) for key in first["loc"] if key not in _BRANCHES)
         if first["type"] == "extra_forbidden":
             fault = f"unknown key; {suggest(path[-1], _fields(section, path[:-1]))}"
         elif first["type"] == "missing":
             fault = f"missing; add `{path[-1]}`"
+        elif first["type"] == "value_error":
+            fault = re.sub(r"^Value error, ", "", first["msg"])
         else:
-            problem = re.sub(r"^Value error, ", "", first["msg"])
-            fault = f"{problem[:1].lower()}{problem[1:]}; got {first['input']!r}"
+            fault = f"{first['msg'][:1].lower()}{first['msg'][1:]}; got {first['input']!r}"
         raise RecipeError(path, fault) from None
+
+
+_BRANCHES = {"str", "StudentSpec", "TemplateSpec"}  # pydantic's names for a union's branches
 
 
 def _fields(section: type[Section], path: tuple[str, ...]) -> list[str]:
