@@ -46,7 +46,9 @@ def load(path: Path | None = None, overrides: Sequence[str] = ()) -> tuple[Recip
         try:
             recipes += _resolve(values, changes)
         except RecipeError as error:
-            overridden = any(error.path[: len(keys)] == keys for keys, _ in changes)
+            overridden = any(
+                all(a == b for a, b in zip(error.path, keys, strict=False)) for keys, _ in changes
+            )
             at = (str(n), *error.path) if listed else error.path
             place = "" if overridden else _place(at, places)
             raise InputError(f"{place}{error}") from None
