@@ -42,7 +42,7 @@ def run(
         The path of `report.html`.
 
     Raises:
-        InputError: The recipe or its inputs are at fault; said before anything runs where it can be.
+        InputError: The recipe or its inputs are at fault; said before the work where it can be.
     """
     recipes = _recipes(recipe, overrides)
     stages = plan(recipes)

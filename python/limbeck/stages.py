@@ -1,8 +1,8 @@
 """A stage reads files and writes one; it is skipped while what it reads has not changed.
 
-Beside a stage's output `X` stands `.X.stamp.json` with the content hash of everything that went into
-it: the files, the settings, and limbeck's version. The stamp is written last, so a stage that was cut
-off has none and runs again.
+Beside a stage's output `X` stands `.X.stamp.json` with the content hash of everything that went
+into it: the files, the settings, and limbeck's version. The stamp is written last, so a stage that
+was cut off has none and runs again.
 """
 
 from __future__ import annotations

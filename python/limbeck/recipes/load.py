@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from limbeck.config import Prepare, Recipe, RecipeError, check, suggest
+from limbeck.config import Recipe, RecipeError, SectionT, check, suggest
 from limbeck.errors import InputError
 from limbeck.recipes import METHODS
 from limbeck.recipes.base import merge
@@ -73,24 +73,34 @@ def _resolve(values: Mapping[str, Any], changes: Sequence[tuple[Keys, Any]]) -> 
     return recipes
 
 
-def load_prepare(path: Path) -> tuple[Prepare, bool]:
-    """The `prepare` section of a recipe file, and whether its method needs cached targets.
-
-    Preparation alone needs neither a student nor data, so both may be absent from the file.
+def load_stage(path: Path) -> Recipe:
+    """The recipe of a file for one stage alone, which needs neither a student nor data in it.
 
     Raises:
-        InputError: As `load`; or the file names several methods, which prepare differently.
+        InputError: As `load`; or the file names several methods, whose stages differ.
     """
     values, places = read(path)
-    method = values.pop("method", None) if isinstance(values, dict) else None
+    method = values.get("method") if isinstance(values, dict) else None
     if not isinstance(method, str):
-        raise InputError(f"{path}: method: name one method; its template is what is prepared")
+        raise InputError(f"{path}: method: name one method; a stage of its own follows one")
     elsewhere = {"student": "given elsewhere", "data": {"paths": ["given elsewhere"]}}
     try:
-        recipe = _method(method)(**merge(elsewhere, values))
+        return _resolve(merge(elsewhere, values), ())[0]
     except RecipeError as error:
         raise InputError(f"{_place(error.path, places)}{error}") from None
-    return recipe.prepare, recipe.needs_targets
+
+
+def override(section: SectionT, overrides: Sequence[str]) -> SectionT:
+    """A section with `key.sub=value` changes, checked.
+
+    Example:
+        >>> from limbeck.config import Evaluate
+        >>> override(Evaluate(), ["batch_size=8"]).batch_size
+        8
+    """
+    for text in overrides:
+        section = _replace(section, *parse_override(text))
+    return section
 
 
 def read(path: Path) -> tuple[Any, dict[Keys, str]]:
@@ -154,8 +164,8 @@ def _nest(keys: Keys, value: Any) -> dict[str, Any]:
     return {keys[0]: _nest(keys[1:], value) if len(keys) > 1 else value}
 
 
-def _replace(recipe: Recipe, keys: Keys, value: Any) -> Recipe:
-    values: Any = recipe.model_dump(mode="json")
+def _replace(section: SectionT, keys: Keys, value: Any) -> SectionT:
+    values: Any = section.model_dump(mode="json")
     at = values
     for n, key in enumerate(keys):
         step: Any = key
@@ -169,7 +179,7 @@ def _replace(recipe: Recipe, keys: Keys, value: Any) -> Recipe:
             at[step] = value
         else:
             at = at[step] if isinstance(at, list) else at.setdefault(step, {})
-    return check(Recipe, values)
+    return check(type(section), values)
 
 
 def _lines(node: yaml.Node, path: Path, above: Keys = ()) -> dict[Keys, str]:
