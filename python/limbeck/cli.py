@@ -1,0 +1,343 @@
+"""The command line: arguments in, one stage function called, its result shown.
+
+Exit codes: 0 done, 1 failed, 2 bad input (`place: what is wrong; what to do`, without a traceback).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from limbeck.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+    from limbeck.config import SectionT
+    from limbeck.stages import Progress, Stage, Watch
+
+app = typer.Typer(
+    name="limbeck",
+    help="Distil a large model's chain-of-thought reasoning into a small language model.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="key.sub=value changes to the recipe.", metavar="KEY=VALUE"),
+]
+OutputDir = Annotated[Path, typer.Option("--output-dir", help="Directory to write.")]
+RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="Recipe whose section applies.")]
+
+
+def main() -> None:
+    """Run the command line; the entry point of the `limbeck` script."""
+    try:
+        app()
+    except InputError as error:
+        err.print(f"limbeck: {error}", style="red", markup=False)
+        sys.exit(2)
+    except OSError as error:
+        err.print(f"limbeck: {error}", style="red", markup=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("limbeck: interrupted; what was finished stands", style="red")
+        sys.exit(130)
+
+
+@app.command()
+def run(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(help="A recipe file (none: the embedded default), then key.sub=value."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Show the stages and stop.")] = False,
+) -> None:
+    """Walk all stages of a recipe and write a report."""
+    from limbeck.recipes.load import load
+    from limbeck.report import results_table
+    from limbeck.run import plan
+    from limbeck.run import run as walk
+
+    arguments = arguments or []
+    file = Path(arguments[0]) if arguments and "=" not in arguments[0] else None
+    recipes = load(file, arguments[1:] if file else arguments)
+    if dry_run:
+        for stage in plan(recipes):
+            state = "done" if stage.is_done() else "to do"
+            out.print(f"{state:6} {stage.name:24} {stage.output}", markup=False)
+        return
+    with _watching() as watch:
+        page = walk(recipes, watch=watch)
+    out.print(results_table(recipes[0].output_dir))
+    out.print(f"report: {page}", markup=False)
+
+
+@app.command()
+def prepare(
+    paths: Annotated[list[str], typer.Argument(help="JSONL or Parquet files, globs, or -.")],
+    tokenizer: Annotated[str, typer.Option(help="tokenizer.json, model directory or hub name.")],
+    output_dir: OutputDir,
+    recipe: RecipeFile = None,
+    template: Annotated[str | None, typer.Option(help="Template: answer-first, …")] = None,
+    eos_token: Annotated[str | None, typer.Option(help="Token that ends a text.")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Tokens of a packed row.")] = None,
+    split: Annotated[str | None, typer.Option(help="Split whose records are taken.")] = None,
+    threads: Annotated[int, typer.Option(help="0 takes all cores.")] = 0,
+    strict: Annotated[bool, typer.Option(help="Stop at the first malformed record.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing output.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Count, and write nothing.")] = False,
+) -> None:
+    """Turn rationale records into packed, span-labelled token rows."""
+    from limbeck.config import Prepare, check
+    from limbeck.prepare import prepare as prepare_records
+    from limbeck.prepare import summary
+    from limbeck.recipes.load import load_stage
+
+    whole = load_stage(recipe) if recipe else None
+    chosen = {
+        "template": template,
+        "eos_token": eos_token,
+        "max_length": max_length,
+        "split": split,
+    }
+    section = check(
+        Prepare,
+        {
+            **(whole.prepare if whole else Prepare()).model_dump(),
+            **{key: value for key, value in chosen.items() if value is not None},
+        },
+    )
+    with _bar("prepare") as progress:
+        manifest = prepare_records(
+            paths,
+            tokenizer=tokenizer,
+            output_dir=output_dir,
+            recipe=section,
+            keep_rationale=whole is not None and whole.needs_targets,
+            threads=threads,
+            strict=strict,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            progress=progress,
+        )
+    out.print(summary(manifest))
+
+
+@app.command()
+def inspect(
+    prepared: Annotated[Path, typer.Argument(help="A prepared directory.")],
+    index: Annotated[int, typer.Option(help="Which example, by its id.")] = 0,
+    recipe: RecipeFile = None,
+    table: Annotated[bool, typer.Option(help="One token a line.")] = False,
+) -> None:
+    """Show a prepared example, each token with its span kind and training weight."""
+    from limbeck.inspect import inspect as inspect_example
+    from limbeck.inspect import render
+
+    example = inspect_example(prepared, index=index, span_weights=_span_weights(recipe))
+    out.print(render(example, table=table))
+
+
+@app.command()
+def train(
+    prepared: Annotated[Path, typer.Argument(help="A prepared directory.")],
+    student: Annotated[str, typer.Option(help="Model directory or hub name to start from.")],
+    output_dir: OutputDir,
+    overrides: Overrides = None,
+    recipe: RecipeFile = None,
+    targets: Annotated[Path | None, typer.Option(help="Cached targets, for PST.")] = None,
+    method: Annotated[str, typer.Option(help="Name stored with the student.")] = "",
+    seed: Annotated[int, typer.Option(help="Order of the data, dropout, new rows.")] = 0,
+) -> None:
+    """Train a student on prepared rows."""
+    from limbeck.config import Train
+    from limbeck.train import train as train_student
+
+    settings = _section(Train(), "train", recipe, overrides)
+    with _bar("train") as progress:
+        path = train_student(
+            prepared,
+            student=student,
+            output_dir=output_dir,
+            settings=settings,
+            targets=targets,
+            method=method,
+            seed=seed,
+            progress=progress,
+        )
+    out.print(f"student: {path}", markup=False)
+
+
+@app.command()
+def targets(
+    prepared: Annotated[Path, typer.Argument(help="A prepared directory that keeps rationales.")],
+    student: Annotated[str, typer.Option(help="The starting student.")],
+    output_dir: OutputDir,
+    overrides: Overrides = None,
+    recipe: RecipeFile = None,
+) -> None:
+    """Cache the frozen encoder's states of the rationales."""
+    from limbeck.config import Targets
+    from limbeck.targets import targets as cache_targets
+
+    settings = _section(Targets(), "targets", recipe, overrides)
+    with _bar("targets") as progress:
+        path = cache_targets(
+            prepared, student=student, output_dir=output_dir, settings=settings, progress=progress
+        )
+    out.print(f"targets: {path}", markup=False)
+
+
+@app.command()
+def generate(
+    student: Annotated[Path, typer.Argument(help="A trained student directory.")],
+    questions: Annotated[list[str], typer.Argument(help="Questions, or - for one a line.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of the evaluate section.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of sampling.")] = 0,
+) -> None:
+    """Answer questions as the student was taught to."""
+    from limbeck.config import Evaluate
+    from limbeck.generate import generate as answer
+
+    settings = _section(Evaluate(), "evaluate", None, overrides)
+    if questions == ["-"]:
+        questions = [line.strip() for line in sys.stdin if line.strip()]
+    for generation in answer(student, questions, settings=settings, seed=seed):
+        out.print(generation.text, markup=False)
+
+
+@app.command()
+def evaluate(
+    student: Annotated[Path, typer.Argument(help="A trained student directory.")],
+    tasks: Annotated[str, typer.Option(help="Comma-separated task names or record files.")],
+    output_dir: OutputDir = Path("evaluate"),
+    overrides: Overrides = None,
+    recipe: RecipeFile = None,
+    seed: Annotated[int, typer.Option(help="Of questions and sampling.")] = 0,
+) -> None:
+    """Measure a student's accuracy on held-out questions."""
+    from limbeck.config import Evaluate
+    from limbeck.evaluate import evaluate as evaluate_student
+    from limbeck.evaluate import table
+
+    settings = _section(Evaluate(), "evaluate", recipe, overrides)
+    with _bar("evaluate") as progress:
+        summary = evaluate_student(
+            student,
+            tasks=[task for task in tasks.split(",") if task],
+            output_dir=output_dir,
+            settings=settings,
+            seed=seed,
+            progress=progress,
+        )
+    out.print(table(summary))
+
+
+@app.command()
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="The output directory of a run.")],
+    output: Annotated[Path | None, typer.Option(help="Default: report.html in it.")] = None,
+) -> None:
+    """Draw a run as one self-contained page."""
+    from limbeck.report import report as draw
+
+    out.print(f"report: {draw(run_dir, output=output)}", markup=False)
+
+
+@app.command()
+def env() -> None:
+    """Print versions and devices, for a bug report."""
+    from limbeck.env import env as describe
+    from limbeck.env import render
+
+    out.print(render(describe()))
+
+
+def _section(
+    default: SectionT, name: str, recipe: Path | None, overrides: list[str] | None
+) -> SectionT:
+    """A stage's section: the recipe's where there is one, with the overrides on top."""
+    from limbeck.recipes.load import load_stage, override
+
+    section: SectionT = getattr(load_stage(recipe), name) if recipe else default
+    return override(section, overrides or [])
+
+
+def _span_weights(recipe: Path | None) -> dict[str, float] | None:
+    """What the recipe's cross-entropy gives each span kind; None leaves the method's own."""
+    from limbeck.recipes.load import load_stage
+
+    if recipe is None:
+        return None
+    for term in load_stage(recipe).train.objectives:
+        if term["name"] == "cross_entropy":
+            return dict(term.get("span_weights", {})) or None
+    return None
+
+
+@contextmanager
+def _bar(text: str) -> Iterator[Progress]:
+    """A progress bar with a rate on a terminal, nothing elsewhere."""
+    with _bars() as bars, _task(bars, text) as progress:
+        yield progress
+
+
+@contextmanager
+def _watching() -> Iterator[Watch]:
+    """A bar for the stage that runs and a line for each that ended."""
+    from time import perf_counter
+
+    with _bars() as bars:
+
+        @contextmanager
+        def watch(stage: Stage, done: bool) -> Iterator[Progress]:
+            begin = perf_counter()
+            with _task(bars, stage.name) as progress:
+                yield progress
+            state = "unchanged, skipped" if done else f"{perf_counter() - begin:.1f} s"
+            err.print(f"{stage.name:24} {state}", markup=False)
+
+        yield watch
+
+
+def _bars() -> Bars:
+    from rich import progress
+
+    return progress.Progress(
+        progress.TextColumn("{task.description:24}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[text]}", markup=False),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+
+
+@contextmanager
+def _task(bars: Bars, name: str) -> Iterator[Progress]:
+    task = bars.add_task(name, total=None, text="")
+
+    def progress(done: int, total: int, text: str) -> None:
+        bars.update(task, completed=done, total=total or None, text=text)
+
+    try:
+        yield progress
+    finally:
+        bars.remove_task(task)

@@ -1,0 +1,259 @@
+"""What a recipe says: one frozen section per stage, checked before anything runs.
+
+A recipe is data. Methods (`limbeck.recipes`) fill these sections in, a YAML file overrides them,
+and the stages read them; nothing else decides what a run does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from limbeck.errors import InputError
+
+SectionT = TypeVar("SectionT", bound="Section")
+
+
+class Section(BaseModel):
+    """A frozen part of a recipe that knows all of its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class TemplateSpec(Section):
+    """How a record becomes text: two format strings over record fields and control tokens.
+
+    Fields are `{question}`, `{answer}` and `{rationale}`; controls are `{semantic}` (the special
+    token whose state is aligned, `<|sem|>`) and `{end}` (the end of text, plain style only).
+    """
+
+    name: str = "custom"
+    prompt: str
+    completion: str
+
+
+class Data(Section):
+    """Where the records come from: files of the record schema, or generated tasks."""
+
+    paths: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    examples: int = Field(6000, ge=1, description="records made per generated task")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Data:
+        if bool(self.paths) == bool(self.tasks):
+            raise ValueError("give either `paths` (record files) or `tasks` (generated)")
+        return self
+
+
+class Teacher(Section):
+    """Who wrote the rationales of generated tasks."""
+
+    name: Literal["oracle"] = "oracle"
+    hallucination: float = Field(0.0, ge=0.0, le=1.0, description="share of wrong rationales")
+    phrasings: int = Field(2, ge=1, description="ways of wording the same rationale")
+
+
+class TokenizerSpec(Section):
+    """The tokenizer trained on the spot for a student made from a config."""
+
+    vocab_size: int = Field(512, ge=16)
+
+
+class StudentSpec(Section):
+    """A student that starts from nothing: a transformers config and a tokenizer of its own."""
+
+    config: dict[str, Any]
+    tokenizer: TokenizerSpec = TokenizerSpec()
+
+
+class Prepare(Section):
+    """How records become packed, span-labelled token rows."""
+
+    template: str | TemplateSpec = "answer-first"
+    style: Literal["auto", "plain", "chat"] = "auto"
+    chat_variables: dict[str, Any] = {}
+    eos_token: str | None = None
+    max_length: int = Field(2048, ge=1, description="tokens of a row, and of an example at most")
+    min_length: int = Field(0, ge=0, description="tokens of an example at least")
+    packing: Literal["bfd", "none"] = "bfd"
+    packing_window: int = Field(65536, ge=1, description="examples packed together")
+    filters: tuple[Literal["answer_mismatch", "exact_duplicate"], ...] = (
+        "answer_mismatch",
+        "exact_duplicate",
+    )
+    split: str = "train"
+
+
+class Targets(Section):
+    """The frozen encoder whose states of the gold rationale the student is aligned to."""
+
+    encoder: str = Field(
+        "student", description="`student`, a method of this run, a path or a hub name"
+    )
+    layer: int = -1
+    pooling: Literal["mean", "last"] = "mean"
+    batch_size: int = Field(32, ge=1)
+    max_length: int = Field(512, ge=1)
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+
+
+class Train(Section):
+    """The objectives, LoRA, and any field of `transformers.TrainingArguments`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", validate_default=True)
+
+    objectives: tuple[dict[str, Any], ...] = ({"name": "cross_entropy"},)
+    use_peft: bool = False
+    lora_r: int = Field(16, ge=1)
+    lora_alpha: int = Field(32, ge=1)
+    lora_dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    lora_target_modules: str | tuple[str, ...] = "all-linear"
+    merge_adapter: bool = True
+
+    @field_validator("objectives")
+    @classmethod
+    def _named(cls, objectives: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        if not objectives or any("name" not in term for term in objectives):
+            raise ValueError("every objective needs a `name`, and there must be one")
+        return objectives
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The fields that belong to `TrainingArguments`."""
+        return dict(self.model_extra or {})
+
+    def has_objective(self, name: str) -> bool:
+        """Whether a term of this name is trained."""
+        return any(term["name"] == name for term in self.objectives)
+
+
+class Evaluate(Section):
+    """Which questions the student answers, and how it decodes."""
+
+    tasks: tuple[str, ...] = Field(
+        (), description="generated tasks or record files; default: as `data`"
+    )
+    questions: int | None = Field(None, ge=1, description="at most so many a task")
+    n_samples: int = Field(1, ge=1)
+    temperature: float = Field(0.0, ge=0.0, description="0 is greedy")
+    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    max_new_tokens: int = Field(256, ge=1)
+    batch_size: int = Field(64, ge=1)
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Evaluate:
+        if self.n_samples > 1 and self.temperature == 0:
+            raise ValueError("n_samples > 1 repeats one greedy answer; set `temperature`")
+        return self
+
+
+class Report(Section):
+    """What the report is called and how much it shows."""
+
+    title: str = "limbeck"
+    generations: int = Field(4, ge=0, description="sample answers shown per task and method")
+
+
+class Recipe(Section):
+    """A complete run of one method: how a record becomes text, trains, and is answered."""
+
+    method: str
+    student: str | StudentSpec
+    output_dir: Path = Path("out")
+    seed: int = Field(0, ge=0)
+    data: Data
+    teacher: Teacher = Teacher()
+    prepare: Prepare = Prepare()
+    targets: Targets = Targets()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    report: Report = Report()
+
+    @property
+    def needs_targets(self) -> bool:
+        """Whether an objective reads cached rationale states."""
+        return self.train.has_objective("semantic_alignment")
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks to evaluate on."""
+        return self.evaluate.tasks or self.data.tasks
+
+
+class RecipeError(InputError):
+    """A key of a recipe is at fault; `path` says which, so that a reader of files can say where."""
+
+    def __init__(self, path: tuple[str, ...], text: str) -> None:
+        super().__init__(f"{'.'.join(path)}: {text}" if path else text)
+        self.path = path
+
+
+def check(section: type[SectionT], values: Mapping[str, Any]) -> SectionT:
+    """Validate `values` as a `section`.
+
+    Args:
+        section: The class to make.
+        values: Its fields.
+
+    Raises:
+        RecipeError: The first key at fault, what is wrong and what to do.
+
+    Example:
+        >>> check(Evaluate, {"n_samples": 4, "temperature": 0.7}).n_samples
+        4
+    """
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        # Of a union's branches the one that got furthest is the one that was meant.
+        first = max(error.errors(), key=lambda fault: len(fault["loc"]))
+        path = tuple(str(key) for key in first["loc"] if key not in _BRANCHES)
+        if first["type"] == "extra_forbidden":
+            fault = f"unknown key; {suggest(path[-1], _fields(section, path[:-1]))}"
+        elif first["type"] == "missing":
+            fault = f"missing; add `{path[-1]}`"
+        elif first["type"] == "value_error":
+            fault = re.sub(r"^Value error, ", "", first["msg"])
+        else:
+            fault = f"{first['msg'][:1].lower()}{first['msg'][1:]}; got {first['input']!r}"
+        raise RecipeError(path, fault) from None
+
+
+_BRANCHES = {"str", "StudentSpec", "TemplateSpec"}  # pydantic's names for a union's branches
+
+
+def _fields(section: type[Section], path: tuple[str, ...]) -> list[str]:
+    for key in path:
+        field = section.model_fields.get(key)
+        candidates = (
+            [
+                t
+                for t in (field.annotation, *getattr(field.annotation, "__args__", ()))
+                if isinstance(t, type) and issubclass(t, Section)
+            ]
+            if field
+            else []
+        )
+        if not candidates:
+            return []
+        section = candidates[0]
+    return list(section.model_fields)
+
+
+def suggest(key: str, known: Iterable[str]) -> str:
+    """What to write instead of an unknown `key`.
+
+    Example:
+        >>> suggest("max_lenght", ["max_length", "style"])
+        'did you mean `max_length`?'
+    """
+    from difflib import get_close_matches
+
+    known = list(known)
+    close = get_close_matches(key, known, n=1)
+    return f"did you mean `{close[0]}`?" if close else f"use one of {', '.join(sorted(known))}"

@@ -1,0 +1,16 @@
+"""Methods: each is a function that returns a complete recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from limbeck.config import Recipe
+from limbeck.recipes.answer_only import answer_only
+from limbeck.recipes.pst import pst
+from limbeck.recipes.think_first import think_first
+
+__all__ = ["METHODS", "answer_only", "pst", "think_first"]
+
+METHODS: dict[str, Callable[..., Recipe]] = {
+    method.__name__: method for method in (answer_only, think_first, pst)
+}

@@ -1,0 +1,228 @@
+"""The whole way: records → prepared → targets → student → evaluation → report.
+
+limbeck run recipe.yaml        # or no recipe: the embedded default
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from limbeck.config import Recipe, StudentSpec, Targets
+from limbeck.errors import InputError
+from limbeck.evaluate import evaluate
+from limbeck.prepare import expand, prepare
+from limbeck.recipes.load import dump, load
+from limbeck.report import report
+from limbeck.stages import Progress, Stage, Watch
+from limbeck.targets import targets
+from limbeck.tasks import write_records
+from limbeck.train import check_settings, train
+
+
+def run(
+    recipe: str | Path | Recipe | Sequence[Recipe] | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    watch: Watch | None = None,
+) -> Path:
+    """Walk all stages of a recipe, skipping those whose inputs have not changed.
+
+    Args:
+        recipe: A YAML file, a recipe, several recipes that differ in method, or None for the
+            embedded default.
+        overrides: `key.sub=value` on top of a file.
+        watch: Told of each stage as it begins and of its progress.
+
+    Returns:
+        The path of `report.html`.
+
+    Raises:
+        InputError: The recipe or its inputs are at fault; said before the work where it can be.
+    """
+    recipes = _recipes(recipe, overrides)
+    stages = plan(recipes)
+    root = recipes[0].output_dir
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "recipe.yaml").write_text(dump(recipes), "utf-8")
+    for stage in stages:
+        done = stage.is_done()
+        with watch(stage, done) if watch else nullcontext(_silent) as progress:
+            if not done:
+                stage.walk(progress)
+    return report(root)
+
+
+def plan(recipes: Sequence[Recipe]) -> list[Stage]:
+    """The stages of a run in the order they are walked.
+
+    Args:
+        recipes: One a method; they share data, teacher, student, seed and output directory.
+
+    Raises:
+        InputError: The recipes do not belong together, or one of them cannot be walked.
+    """
+    _check_together(recipes)
+    first, root = recipes[0], recipes[0].output_dir
+    stages = []
+    records = [Path(path) for path in expand(first.data.paths)] if first.data.paths else []
+    if first.data.tasks:
+        teach = _teach(first, root / "teach")
+        records = [teach.output / "records.jsonl"]
+        stages.append(teach)
+    if isinstance(first.student, StudentSpec):
+        base = _base(first.student, first.seed, records, root / "base")
+        start = str(base.output)
+        stages.append(base)
+    else:
+        start = first.student
+    for recipe in recipes:
+        output_dir = root / recipe.method if len(recipes) > 1 else root
+        stages += _method(recipe, records, start, output_dir, [each.method for each in recipes])
+    return stages
+
+
+def _method(
+    recipe: Recipe, records: list[Path], start: str, output_dir: Path, methods: list[str]
+) -> Iterator[Stage]:
+    label = f"{recipe.method}/" if len(methods) > 1 else ""
+    check_settings(recipe.train)
+    prepared = output_dir / "prepared"
+    yield Stage(
+        f"{label}prepared",
+        prepared,
+        (*records, *_local(start)),
+        {"tokenizer": start, **_values(recipe.prepare), "targets": recipe.needs_targets},
+        lambda progress: prepare(
+            [str(path) for path in records],
+            tokenizer=start,
+            output_dir=prepared,
+            recipe=recipe,
+            overwrite=True,
+            progress=progress,
+        ),
+    )
+    cached = None
+    if recipe.needs_targets:
+        settings = _named_encoder(recipe, output_dir, methods)
+        encoder = start if settings.encoder == "student" else settings.encoder
+        cached = output_dir / "targets"
+        yield Stage(
+            f"{label}targets",
+            cached,
+            (prepared, *_local(encoder)),
+            _values(settings),
+            lambda progress: targets(
+                prepared, student=start, output_dir=cached, settings=settings, progress=progress
+            ),
+        )
+    student = output_dir / "student"
+    yield Stage(
+        f"{label}student",
+        student,
+        (prepared, *_local(start), *([cached] if cached else [])),
+        {"student": start, "seed": recipe.seed, **_values(recipe.train)},
+        lambda progress: train(
+            prepared,
+            student=start,
+            output_dir=student,
+            settings=recipe.train,
+            targets=cached,
+            method=recipe.method,
+            seed=recipe.seed,
+            progress=progress,
+        ),
+    )
+    if recipe.tasks:
+        yield Stage(
+            f"{label}evaluate",
+            output_dir / "evaluate",
+            (student, *(path for task in recipe.tasks for path in _local(task))),
+            {"tasks": recipe.tasks, "seed": recipe.seed, **_values(recipe.evaluate)},
+            lambda progress: evaluate(
+                student,
+                tasks=list(recipe.tasks),
+                output_dir=output_dir / "evaluate",
+                settings=recipe.evaluate,
+                seed=recipe.seed,
+                progress=progress,
+            ),
+        )
+
+
+def _named_encoder(recipe: Recipe, output_dir: Path, methods: list[str]) -> Targets:
+    """The targets' settings, an encoder that is another method of this run made a path."""
+    name = recipe.targets.encoder
+    if name not in methods:
+        return recipe.targets
+    if methods.index(name) >= methods.index(recipe.method):
+        raise InputError(
+            f"targets.encoder: {name} is trained after {recipe.method}; list it before in `method`"
+        )
+    student = output_dir.parent / name / "student"
+    return recipe.targets.model_copy(update={"encoder": str(student)})
+
+
+def _teach(recipe: Recipe, output: Path) -> Stage:
+    return Stage(
+        "teach",
+        output,
+        (),
+        {"data": _values(recipe.data), "teacher": _values(recipe.teacher), "seed": recipe.seed},
+        lambda progress: write_records(
+            recipe.data.tasks,
+            output / "records.jsonl",
+            examples=recipe.data.examples,
+            teacher=recipe.teacher,
+            seed=recipe.seed,
+            progress=progress,
+        ),
+    )
+
+
+def _base(spec: StudentSpec, seed: int, records: list[Path], output: Path) -> Stage:
+    def create(_: Progress) -> None:
+        from limbeck.model import create_student
+
+        create_student(spec, records, output, seed=seed)
+
+    return Stage("base", output, tuple(records), {"student": _values(spec), "seed": seed}, create)
+
+
+def _recipes(
+    recipe: str | Path | Recipe | Sequence[Recipe] | None, overrides: Sequence[str]
+) -> tuple[Recipe, ...]:
+    if recipe is None or isinstance(recipe, str | Path):
+        return load(Path(recipe) if recipe is not None else None, overrides)
+    if overrides:
+        raise InputError("overrides: they change a file's keys; give the recipe its own values")
+    return (recipe,) if isinstance(recipe, Recipe) else tuple(recipe)
+
+
+def _check_together(recipes: Sequence[Recipe]) -> None:
+    if not recipes:
+        raise InputError("method: there is none; name at least one")
+    methods = [recipe.method for recipe in recipes]
+    if len(set(methods)) < len(methods):
+        raise InputError(f"method: {', '.join(methods)}: given twice; name each once")
+    for key in ("data", "teacher", "student", "seed", "output_dir"):
+        if any(getattr(recipe, key) != getattr(recipes[0], key) for recipe in recipes):
+            raise InputError(f"{key}: differs between methods of one run; make it the same")
+
+
+def _local(name: str) -> tuple[Path, ...]:
+    """The path that a name means, if it is on this machine rather than on the hub."""
+    path = Path(name).expanduser()
+    return (path,) if path.exists() else ()
+
+
+def _values(section: BaseModel) -> dict[str, Any]:
+    return section.model_dump(mode="json")
+
+
+def _silent(done: int, total: int, text: str) -> None:
+    """Progress that nobody watches."""
