@@ -1,0 +1,229 @@
+"""From prepared rows to batches: positions that isolate packed examples, and what each term trains.
+
+Span kinds are stored, labels are not: which token is trained, and how hard, is decided here, on
+the host, in the loader's workers. So the rows that need logits are known before the batch reaches
+the device, and nothing ever waits for it to find them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from limbeck.errors import InputError
+from limbeck.spans import KINDS
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from limbeck.objectives.base import Term
+
+Row = Mapping[str, Any]
+"""`input_ids`, `span_kinds` by token; `example_lengths`, `example_ids` by example."""
+
+PADDING = -1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What stands where in a padded batch, flattened to N = B·T tokens, row-major.
+
+    Attributes:
+        input_ids: int64 `[N]`; padding has the pad id.
+        span_kinds: uint8 `[N]`, codes; meaningless in padding.
+        positions: int64 `[N]`, from 0 in every example and again in the padding of a row.
+        examples: int64 `[N]`, which of the batch's E examples a token is of; −1 is padding.
+        example_ids: int64 `[E]`, the examples' ids in the prepared data.
+        shape: B and T.
+    """
+
+    input_ids: NDArray[np.int64]
+    span_kinds: NDArray[np.uint8]
+    positions: NDArray[np.int64]
+    examples: NDArray[np.int64]
+    example_ids: NDArray[np.int64]
+    shape: tuple[int, int]
+
+    @property
+    def predicted(self) -> NDArray[np.bool_]:
+        """Tokens that the token before them predicts: all but an example's first."""
+        return (self.examples != PADDING) & (self.positions > 0)
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], pad_id: int = 0) -> Layout:
+        """Lay `rows` out side by side, padded on the right to the longest.
+
+        Args:
+            rows: Packed rows; lists or arrays.
+            pad_id: Token id of the padding.
+        """
+        width = max(len(row["input_ids"]) for row in rows)
+        shape = (len(rows), width)
+        input_ids = np.full(shape, pad_id, np.int64)
+        span_kinds = np.zeros(shape, np.uint8)
+        positions = np.empty(shape, np.int64)
+        example = np.full(shape, PADDING, np.int64)
+        examples_before = 0
+        for b, row in enumerate(rows):
+            lengths = np.asarray(row["example_lengths"], np.int64)
+            used = int(lengths.sum())
+            starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+            input_ids[b, :used] = row["input_ids"]
+            span_kinds[b, :used] = row["span_kinds"]
+            # Restarting positions keep packed examples apart; padding is one more segment.
+            positions[b, :used] = np.arange(used) - starts
+            positions[b, used:] = np.arange(width - used)
+            example[b, :used] = np.repeat(np.arange(len(lengths)), lengths) + examples_before
+            examples_before += len(lengths)
+        return cls(
+            input_ids.ravel(),
+            span_kinds.ravel(),
+            positions.ravel(),
+            example.ravel(),
+            np.concatenate([np.asarray(row["example_ids"], np.int64) for row in rows]),
+            shape,
+        )
+
+
+class Collator:
+    """Makes a batch of prepared rows.
+
+    A batch has `input_ids` and `position_ids` (int64 `[B, T]`; no attention mask, which would
+    switch the isolation by positions off), `selections` (per term what it trains: `rows`, indices
+    into the flattened tokens, `weights` and what else the term needs), `items` (float32, per term
+    the Σ of its weights) and `counts` (plain integers: tokens, trained tokens, examples).
+
+    Args:
+        terms: The objectives' host side.
+        pad_id: Token id of the padding.
+    """
+
+    def __init__(self, terms: Sequence[Term], pad_id: int = 0) -> None:
+        self.terms = tuple(terms)
+        self.pad_id = pad_id
+
+    def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Collate rows.
+
+        Raises:
+            InputError: An example would train nothing.
+        """
+        layout = Layout.of(rows, self.pad_id)
+        selections = {term.name: term.select(layout) for term in self.terms}
+        refuse_untrained(layout, selections)
+        tensors = {
+            name: {key: torch.as_tensor(value) for key, value in selection.items()}
+            for name, selection in selections.items()
+        }
+        trained = np.unique(np.concatenate([each["rows"] for each in selections.values()]))
+        return {
+            "input_ids": torch.from_numpy(layout.input_ids).view(layout.shape),
+            "position_ids": torch.from_numpy(layout.positions).view(layout.shape),
+            "selections": tensors,
+            "items": torch.tensor([float(s["weights"].sum()) for s in selections.values()]),
+            "counts": {
+                "tokens": int((layout.examples != PADDING).sum()),
+                "trained": len(trained),
+                "examples": len(layout.example_ids),
+            },
+        }
+
+
+def refuse_untrained(layout: Layout, selections: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse a batch with an example that no term gives any weight.
+
+    Such an example costs its compute and teaches nothing, and a batch of them has no loss: almost
+    always a template without the spans that the objectives weigh.
+
+    Raises:
+        InputError: Names the first such example.
+    """
+    weight_E = np.zeros(len(layout.example_ids))
+    for selection in selections.values():
+        example_R = layout.examples[selection["rows"]]
+        np.add.at(weight_E, example_R, np.abs(selection["weights"]))
+    if not weight_E.all():
+        example = int(layout.example_ids[int(np.flatnonzero(weight_E == 0)[0])])
+        raise InputError(
+            f"train.objectives: example {example} of the prepared data has no trained token; "
+            "give its spans weight, or prepare with a template that has trained ones"
+        )
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a pass over the prepared rows found, in tokens.
+
+    Attributes:
+        longest_completion: Of any example, all that follows its prompt.
+        longest_answer: Of any example, its answer and the token after it.
+    """
+
+    longest_completion: int
+    longest_answer: int
+
+
+def survey(dataset: Dataset, terms: Sequence[Term], rows_at_once: int = 256) -> Survey:
+    """Look at all prepared rows, before any step is spent on them.
+
+    Args:
+        dataset: Prepared rows, as `load_prepared` gives them.
+        terms: The objectives' host side.
+        rows_at_once: Rows looked at together.
+
+    Raises:
+        InputError: An example would train nothing; names the first.
+    """
+    completion = answer = 0
+    for rows in _chunks(dataset, rows_at_once):
+        layout = Layout.of(rows)
+        refuse_untrained(layout, {term.name: term.select(layout) for term in terms})
+        inside = layout.examples != PADDING
+
+        def longest(kinds: Sequence[str], layout: Layout = layout, inside: Any = inside) -> int:
+            codes = [KINDS.index(kind) for kind in kinds]
+            chosen = layout.examples[inside & np.isin(layout.span_kinds, codes)]
+            return int(np.bincount(chosen, minlength=1).max())
+
+        completion = max(completion, longest(("answer", "rationale", "semantic", "end")))
+        answer = max(answer, longest(("answer",)) + 1)
+    return Survey(completion, answer)
+
+
+def load_prepared(prepared: str | Path) -> Dataset:
+    """Open the rows of a prepared directory, memory-mapped, as numpy arrays.
+
+    Args:
+        prepared: What `limbeck prepare` wrote.
+
+    Raises:
+        InputError: The directory does not hold prepared data, or no row.
+    """
+    from datasets import Dataset, load_from_disk
+
+    try:
+        dataset = load_from_disk(str(prepared))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{prepared}: not prepared data ({error}); write it with `limbeck prepare`"
+        ) from error
+    columns = {"input_ids", "span_kinds", "example_lengths", "example_ids"}
+    if not isinstance(dataset, Dataset) or not columns <= set(dataset.column_names):
+        raise InputError(f"{prepared}: not prepared data; write it with `limbeck prepare`")
+    if not len(dataset):
+        raise InputError(f"{prepared}: holds no row; look into its rejected.jsonl")
+    return dataset.with_format("numpy")
+
+
+def _chunks(dataset: Dataset, size: int) -> Iterator[list[dict[str, Any]]]:
+    for columns in dataset.iter(batch_size=size):
+        names = list(columns)
+        yield [
+            dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)
+        ]

@@ -1,0 +1,130 @@
+"""The student's forward, extended: given our batch it returns the losses of all objectives.
+
+Everything that is trained lives inside the one wrapped module, so DDP averages its gradients, FSDP
+shards it and the optimizer finds it. Without our keys the forward is the ordinary one.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.errors import InputError
+from limbeck.head import Head
+from limbeck.objectives.base import Objective, States
+
+SUBMODULE = "objectives"
+
+
+def causal_model(student: nn.Module) -> Any:
+    """Return the `…ForCausalLM` inside a student that PEFT may have wrapped."""
+    wrapped: Any = student
+    return wrapped.get_base_model() if hasattr(student, "peft_config") else wrapped
+
+
+def attach(student: Any, objectives: Sequence[Objective]) -> Head:
+    """Install objectives in a student.
+
+    The student's forward, called with `selections` and `normalizers` beside `input_ids` and
+    `position_ids`, returns `{"loss": 0-d, "terms": {name: 0-d}}`. What the objectives train is kept
+    out of the student's own checkpoint.
+
+    Args:
+        student: A causal language model of transformers, or a PEFT model around one.
+        objectives: The device sides, in the order of the normalizers.
+
+    Returns:
+        The head, which tells which way its loss is computed.
+
+    Raises:
+        InputError: The student's adapter is a prompt, which packed rows cannot carry.
+    """
+    configs = getattr(student, "peft_config", {})
+    if any(config.is_prompt_learning for config in configs.values()):
+        raise InputError("peft_config: prompt learning does not pack; use LoRA")
+    model = causal_model(student)
+    head, decoder, ordinary = Head(model), model.get_decoder(), student.forward
+    module = nn.ModuleDict({objective.name: objective for objective in objectives})
+    module.to(next(student.parameters()).device)
+    student.add_module(SUBMODULE, module)
+    # Respected when saving and when checking what a checkpoint lacks.
+    model._keys_to_ignore_on_save = {
+        *(model._keys_to_ignore_on_save or ()),
+        *(f"{SUBMODULE}.{key}" for key in module.state_dict()),
+    }
+
+    @functools.wraps(ordinary)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        if "selections" not in kwargs:
+            return ordinary(*args, **kwargs)
+        selections, normalizers = kwargs["selections"], kwargs["normalizers"]
+        hidden_BTD = hidden_states(decoder, kwargs["input_ids"], kwargs["position_ids"])
+        states = States(hidden_BTD.flatten(0, 1), head)
+        total: Tensor | None = None
+        terms: dict[str, Tensor] = {}
+        for objective, normalizer in zip(objectives, normalizers, strict=True):
+            loss, logs = objective(states, selections[objective.name], normalizer)
+            total = objective.weight * loss + (0 if total is None else total)
+            terms |= logs
+        return {"loss": total, "terms": terms}
+
+    student.forward = forward
+    return head
+
+
+def hidden_states(decoder: nn.Module, input_ids: Tensor, position_ids: Tensor) -> Tensor:
+    """Return the last hidden states `[B, T, D]` of packed rows.
+
+    A cache or an attention mask would switch off the masks that transformers derives from
+    restarting positions, and examples would see each other.
+    """
+    output = decoder(
+        input_ids=input_ids, position_ids=position_ids, attention_mask=None, use_cache=False
+    )
+    states: Tensor = output.last_hidden_state
+    return states
+
+
+@torch.no_grad()
+def check_isolation(student: nn.Module) -> None:
+    """Refuse a student in which packed examples see each other.
+
+    Two rows of two examples each; whatever the first example says, the states of the second must
+    stay as they are.
+
+    Args:
+        student: The model as it will train: architecture and attention implementation decide.
+
+    Raises:
+        InputError: They do not.
+    """
+    model = causal_model(student)
+    decoder, device = model.get_decoder(), next(student.parameters()).device
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    ids = torch.arange(32, device=device).view(2, 16) * 7 % vocabulary
+    other = ids.clone()
+    other[:, :8] = (other[:, :8] + 3) % vocabulary
+    positions = torch.arange(8, device=device).repeat(2).expand(2, 16)
+    was_training = student.training
+    student.eval()
+    try:
+        one, two = (hidden_states(decoder, each, positions)[:, 8:] for each in (ids, other))
+    except TypeError as error:
+        raise InputError(_not_isolated(model)) from error
+    finally:
+        student.train(was_training)
+    tolerance = torch.finfo(one.dtype).eps * one.abs().max()
+    if not (one - two).abs().max() <= tolerance:
+        raise InputError(_not_isolated(model))
+
+
+def _not_isolated(model: Any) -> str:
+    attention = model.config._attn_implementation
+    return (
+        f"student: in {type(model).__name__} with attn_implementation={attention!r} packed "
+        "examples see each other; use sdpa, eager or flex_attention, or prepare with packing: none"
+    )

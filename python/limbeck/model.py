@@ -1,0 +1,172 @@
+"""Students: loaded from a checkpoint or made from a config, fitted to a tokenizer, and saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limbeck.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from limbeck.config import StudentSpec
+
+INFO_FILE = "limbeck.json"
+FORMAT = 1
+
+
+def load_student(
+    name: str | Path, *, tokenizer_length: int, dtype: torch.dtype | str
+) -> PreTrainedModel:
+    """Load a causal language model with a row for every token of the prepared tokenizer.
+
+    A vocabulary that is padded beyond its tokenizer stays as it is: shrinking would cut rows that
+    the checkpoint's other users expect. New rows are drawn around the mean of the old ones, so
+    that a new token starts out as likely as any other and not, as with small random rows, more
+    likely than all of them.
+
+    Args:
+        name: A local directory or a hub name.
+        tokenizer_length: `len(tokenizer)`.
+        dtype: Of the weights.
+
+    Raises:
+        InputError: There is no such causal language model.
+    """
+    from transformers import AutoModelForCausalLM
+
+    with quiet():
+        try:
+            model = AutoModelForCausalLM.from_pretrained(str(name), dtype=dtype)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"student: {name}: cannot be loaded as a causal language model: {error}; give a "
+                "local directory or a hub name"
+            ) from error
+        embedding: Any = model.get_input_embeddings()
+        if tokenizer_length > embedding.weight.shape[0]:
+            model.resize_token_embeddings(tokenizer_length)
+    return model
+
+
+def save_student(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    directory: Path,
+    *,
+    info: Mapping[str, Any],
+    stop_ids: Sequence[int],
+) -> None:
+    """Write an ordinary checkpoint, and beside it `limbeck.json`.
+
+    Args:
+        model: The student, or a PEFT model around it to be saved as an adapter.
+        tokenizer: The tokenizer it was trained with.
+        directory: Where to; made if missing.
+        info: What `limbeck.json` says beside `format`.
+        stop_ids: Token ids that end an answer.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    config = model.generation_config
+    config.eos_token_id = list(stop_ids)
+    config.pad_token_id = stop_ids[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    model.config.use_cache = True  # training switched it off
+    with quiet():
+        model.save_pretrained(directory)
+        tokenizer.save_pretrained(directory)
+    if not (directory / "generation_config.json").is_file():  # adapters leave it to their base
+        config.save_pretrained(directory)
+    text = json.dumps({"format": FORMAT, **info}, indent=2, ensure_ascii=False)
+    (directory / INFO_FILE).write_text(text + "\n", "utf-8")
+
+
+def is_untrained(model_dir: str | Path) -> bool:
+    """Whether a directory holds a student that was made from a config and never trained."""
+    try:
+        info = json.loads((Path(model_dir) / INFO_FILE).read_text("utf-8"))
+    except FileNotFoundError:
+        return False
+    except ValueError as error:
+        raise InputError(f"{Path(model_dir) / INFO_FILE}: not JSON; restore the file") from error
+    return bool(info.get("untrained", False))
+
+
+def create_student(
+    spec: StudentSpec, records: Sequence[Path], output_dir: Path, *, seed: int
+) -> Path:
+    """Make a student from nothing: a tokenizer for the records' words and random weights.
+
+    Args:
+        spec: The transformers config and the tokenizer's size.
+        records: Record files (JSON lines) whose words the tokenizer takes whole.
+        output_dir: Where the checkpoint goes.
+        seed: Draws the weights.
+
+    Returns:
+        `output_dir`.
+
+    Raises:
+        InputError: The config is none of transformers', or a record file is not JSON lines.
+
+    Example:
+        >>> import tempfile
+        >>> from limbeck.config import StudentSpec
+        >>> record = '{"question": "1 + 1?", "rationale": "1 + 1 = 2", "answer": "2"}'
+        >>> sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+        ...          "num_attention_heads": 2}
+        >>> spec = StudentSpec(config={"model_type": "llama", **sizes})
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     path = Path(directory, "records.jsonl")
+        ...     _ = path.write_text(record)
+        ...     is_untrained(create_student(spec, [path], Path(directory, "base"), seed=0))
+        True
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, set_seed
+
+    from limbeck.word_tokenizer import record_texts, train_tokenizer
+
+    tokenizer = train_tokenizer(record_texts(records), spec.tokenizer.vocab_size)
+    values = dict(spec.config)
+    model_type = values.pop("model_type", None)
+    ids = {
+        "vocab_size": len(tokenizer),
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    for key in ids.keys() & values.keys():
+        raise InputError(f"student.config.{key}: the tokenizer decides it; take it out")
+    try:
+        config = AutoConfig.for_model(model_type, **values, **ids)
+        set_seed(seed)
+        model = AutoModelForCausalLM.from_config(config)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise InputError(
+            f"student.config: transformers makes no causal language model of it: {error}; start "
+            "from the config.json of one you know"
+        ) from error
+    save_student(
+        model, tokenizer, output_dir, info={"untrained": True}, stop_ids=[tokenizer.eos_token_id]
+    )
+    return output_dir
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' own progress bars and advice off the terminal."""
+    from transformers.utils import logging
+
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

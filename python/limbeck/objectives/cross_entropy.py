@@ -1,0 +1,85 @@
+"""Next-token cross-entropy in which each span kind has its own weight.
+
+PST weighs answer and rationale tokens differently (arXiv 2404.09170, the weighted loss over
+x ⊕ y ⊕ r). The weight of a row is that of the token it predicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from limbeck.errors import InputError
+from limbeck.objectives.base import Objective, States, Term
+from limbeck.spans import KINDS
+
+if TYPE_CHECKING:
+    from limbeck.data import Layout
+
+DEFAULT_SPAN_WEIGHTS = {"answer": 1.0, "semantic": 1.0, "end": 1.0, "rationale": 0.5}
+
+
+@dataclass(frozen=True)
+class CrossEntropyTerm(Term):
+    """Which tokens are predicted, and how hard.
+
+    Attributes:
+        span_weights: Weight by span kind; a kind that is not named is not trained.
+    """
+
+    name: ClassVar[str] = "cross_entropy"
+    span_weights: Mapping[str, float] = field(default_factory=lambda: DEFAULT_SPAN_WEIGHTS)
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            InputError: A span kind is unknown, or no weight is positive.
+        """
+        super().__post_init__()
+        place = "train.objectives: cross_entropy: span_weights"
+        if not isinstance(self.span_weights, Mapping):
+            raise InputError(f"{place}: give a mapping from span kind to weight")
+        for kind, weight in self.span_weights.items():
+            if kind not in KINDS:
+                raise InputError(f"{place}: no span kind {kind!r}; use {', '.join(KINDS)}")
+            if not isinstance(weight, int | float) or weight < 0:
+                raise InputError(f"{place}.{kind}: {weight!r}; give a number that is not negative")
+        if not any(self.span_weights.values()):
+            raise InputError(f"{place}: every weight is 0; give at least one span a weight")
+
+    def select(self, layout: Layout) -> dict[str, Any]:
+        """Pick the rows before the weighted tokens: `rows`, `labels`, `weights`."""
+        table = np.array([self.span_weights.get(kind, 0.0) for kind in KINDS], np.float32)
+        weights_N = np.where(layout.predicted, table[layout.span_kinds], 0)
+        predicted_R = np.flatnonzero(weights_N)
+        return {
+            "rows": predicted_R - 1,
+            "labels": layout.input_ids[predicted_R],
+            "weights": weights_N[predicted_R],
+        }
+
+    def build(self, width: int) -> Objective:  # noqa: ARG002 (the head brings its own)
+        """Make the loss."""
+        return CrossEntropy(self.name, self.weight)
+
+
+class CrossEntropy(Objective):
+    """Weighted cross-entropy through the student's own head."""
+
+    def forward(
+        self, states: States, selection: Mapping[str, Tensor], normalizer: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return Σ wᵢ·nllᵢ / normalizer."""
+        loss = states.head.cross_entropy(
+            states.hidden,
+            rows_R=selection["rows"],
+            labels_R=selection["labels"],
+            weights_R=selection["weights"],
+            normalizer=normalizer,
+        )
+        return loss, {self.name: loss.detach()}

@@ -1,0 +1,127 @@
+"""The state at `<|sem|>` is drawn to the cached state of the gold rationale.
+
+PST matches the rationale in the hidden semantic space through one unique token (arXiv 2404.09170).
+The paper does not state distance, projection or encoder: cosine, a linear map where widths differ,
+and the encoder of `limbeck.targets` are ours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from limbeck.errors import InputError
+from limbeck.objectives.base import Objective, States, Term
+from limbeck.spans import KINDS
+from limbeck.target_store import TargetStore
+from limbeck_kernels import semantic_alignment_loss
+
+if TYPE_CHECKING:
+    from limbeck.data import Layout
+
+METRICS = ("cosine", "mse", "smooth_l1")
+_SEMANTIC = KINDS.index("semantic")
+
+
+@dataclass(frozen=True)
+class SemanticAlignmentTerm(Term):
+    """Which states are aligned, and to what.
+
+    Attributes:
+        metric: `cosine`, `mse` or `smooth_l1`.
+        targets: The cached states; the trainer fills it in.
+    """
+
+    name: ClassVar[str] = "semantic_alignment"
+    metric: str = "cosine"
+    targets: TargetStore | None = None
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            InputError: The metric is unknown.
+        """
+        super().__post_init__()
+        if self.metric not in METRICS:
+            raise InputError(
+                f"train.objectives: semantic_alignment: metric: {self.metric!r}; "
+                f"use one of {', '.join(METRICS)}"
+            )
+
+    def select(self, layout: Layout) -> dict[str, Any]:
+        """Pick each example's last `<|sem|>`: `rows`, `weights`, and `target` `[R, E]`."""
+        semantic_R = np.flatnonzero((layout.span_kinds == _SEMANTIC) & (layout.examples >= 0))
+        example_R = layout.examples[semantic_R]
+        last_R = np.append(example_R[1:] != example_R[:-1], True)[: len(example_R)]
+        rows = semantic_R[last_R]
+        return {
+            "rows": rows,
+            "weights": np.ones(len(rows), np.float32),
+            "target": self._store.read(layout.example_ids[example_R[last_R]]),
+        }
+
+    def with_targets(self, targets: TargetStore) -> Term:
+        """Return the term with its targets."""
+        return dataclasses.replace(self, targets=targets)
+
+    def build(self, width: int) -> Objective:
+        """Make the loss, with a trainable projection where the widths differ."""
+        return SemanticAlignment(self.name, self.weight, self.metric, width, self._store.width)
+
+    @property
+    def _store(self) -> TargetStore:
+        if self.targets is None:
+            raise InputError(
+                "train.objectives: semantic_alignment needs cached rationale states; "
+                "run `targets` first and pass its directory as `targets`"
+            )
+        return self.targets
+
+
+class SemanticAlignment(Objective):
+    """Distance of (projected) student states to their targets.
+
+    Args:
+        name: The objective's name.
+        weight: Its weight in the sum of all.
+        metric: `cosine`, `mse` or `smooth_l1`.
+        width: Width of the student's states.
+        target_width: Width of the targets.
+    """
+
+    def __init__(
+        self, name: str, weight: float, metric: str, width: int, target_width: int
+    ) -> None:
+        super().__init__(name, weight)
+        self.metric = metric
+        self.projection = None if width == target_width else nn.Linear(width, target_width, False)
+
+    def forward(
+        self, states: States, selection: Mapping[str, Tensor], normalizer: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return Σ wᵢ·d(P·hᵢ, zᵢ) / normalizer, and log it and the mean cosine."""
+        weights_R = selection["weights"]
+
+        def measured(hidden_RD: Tensor, metric: str) -> Tensor:
+            return semantic_alignment_loss(
+                hidden_RD,
+                selection["target"],
+                metric=metric,
+                projection=None if self.projection is None else self.projection.weight,
+                weights=weights_R,
+                normalizer=normalizer,
+            )
+
+        hidden_RD = states.hidden[selection["rows"]]
+        loss = measured(hidden_RD, self.metric)
+        with torch.no_grad():
+            far = loss if self.metric == "cosine" else measured(hidden_RD, "cosine")
+            share = torch.where(normalizer > 0, weights_R.sum() / normalizer, 0)
+        return loss, {self.name: loss.detach(), "cosine": share - far.detach()}

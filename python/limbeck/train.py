@@ -1,0 +1,250 @@
+"""Train: prepared rows become a student that any tool of the ecosystem opens.
+
+limbeck train PREPARED …, the `student` stage of `limbeck run`, or `train(prepared, student=…, …)`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limbeck.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from limbeck.config import Train
+    from limbeck.data import Survey
+    from limbeck.trainer import DistillConfig, DistillTrainer
+
+Progress = Callable[[int, int, str], None]
+
+
+def train(
+    prepared: str | Path,
+    *,
+    student: str | Path,
+    output_dir: str | Path,
+    settings: Train,
+    targets: str | Path | None = None,
+    method: str = "",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Path:
+    """Train a student on prepared data and save it as an ordinary checkpoint.
+
+    Checkpoints stand in a hidden directory beside `output_dir` until the student is complete; a
+    call with the same inputs takes up the last of them, so that an interrupted run goes on.
+
+    Args:
+        prepared: What `limbeck prepare` wrote.
+        student: The starting student, a local directory or a hub name.
+        output_dir: The student's directory; replaced when the new student is complete.
+        settings: Objectives, LoRA and training arguments.
+        targets: Cached rationale states, for the objectives that read them.
+        method: The method's name, written down with the student.
+        seed: Of initialization and data order.
+        progress: Told steps done, steps in all, and the loss.
+
+    Returns:
+        `output_dir`.
+
+    Raises:
+        InputError: A setting is unknown, the student or the data cannot be read, or an example
+            would train nothing.
+    """
+    from transformers import AutoTokenizer, PrinterCallback
+
+    from limbeck.adapter import lora_config
+    from limbeck.arguments import arguments
+    from limbeck.data import load_prepared, survey
+    from limbeck.model import load_student, quiet
+    from limbeck.objectives import make_terms
+    from limbeck.target_store import TargetStore
+    from limbeck.trainer import DistillTrainer
+
+    prepared, output_dir = Path(prepared), Path(output_dir)
+    work_dir = output_dir.with_name(f".{output_dir.name}.partial")
+    args = arguments(settings, work_dir / "checkpoints", seed)
+    dataset = load_prepared(prepared)
+    manifest = _manifest(prepared)
+    store = None if targets is None else TargetStore(targets)
+    found = survey(dataset, make_terms(args.objectives, store))
+    with quiet():
+        tokenizer = AutoTokenizer.from_pretrained(prepared / "tokenizer")
+
+    inputs = [manifest, str(student), settings.model_dump(mode="json"), str(targets), seed]
+    checkpoint = _resume(work_dir, hashlib.sha256(json.dumps(inputs).encode()).hexdigest())
+    model = load_student(
+        student, tokenizer_length=len(tokenizer), dtype=_weight_dtype(args, settings.use_peft)
+    )
+    added = _ids(tokenizer, manifest["render"]["added_tokens"])
+    with quiet():
+        trainer = DistillTrainer(
+            model=model,
+            args=args,
+            train_dataset=dataset,
+            processing_class=tokenizer,
+            peft_config=lora_config(model, settings, added) if settings.use_peft else None,
+            targets=store,
+            callbacks=[_progress_callback(progress)] if progress else None,
+        )
+        trainer.remove_callback(PrinterCallback)
+        result = trainer.train(resume_from_checkpoint=checkpoint)
+    if trainer.is_world_process_zero():
+        fresh = work_dir / "student"
+        shutil.rmtree(fresh, ignore_errors=True)
+        _save(trainer, tokenizer, fresh, settings, _info(manifest, method, found))
+        _write_record(trainer, fresh, result.metrics["train_runtime"])
+        _replace(output_dir, fresh)
+        shutil.rmtree(work_dir)
+    trainer.accelerator.wait_for_everyone()
+    return output_dir
+
+
+def check_settings(settings: Train) -> None:
+    """Refuse settings that no training could use, before anything runs.
+
+    Args:
+        settings: A recipe's `train` section.
+
+    Raises:
+        InputError: A key, an objective or one of its options is unknown or out of range.
+    """
+    from limbeck.arguments import arguments
+    from limbeck.objectives import make_terms
+
+    make_terms(settings.objectives)
+    arguments(settings, Path("checkpoints"), 0)
+
+
+def _weight_dtype(args: DistillConfig, use_peft: bool) -> Any:
+    """Return the dtype of the student's weights.
+
+    Weights that are trained stay fp32, autocast lowers the arithmetic: at a learning rate of 2e-5
+    an update is smaller than the spacing of bf16 and would be rounded away. The frozen base of an
+    adapter has no updates to lose.
+    """
+    import torch
+
+    return torch.bfloat16 if use_peft and args.bf16 else torch.float32
+
+
+def _manifest(prepared: Path) -> dict[str, Any]:
+    path = prepared / "manifest.json"
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); prepare the data again") from error
+    return manifest
+
+
+def _resume(work_dir: Path, key: str) -> str | None:
+    """Return the last checkpoint of the same inputs; clear away those of others."""
+    from transformers.trainer_utils import get_last_checkpoint
+
+    stamp = work_dir / "inputs.sha256"
+    if not stamp.is_file() or stamp.read_text("utf-8") != key:
+        shutil.rmtree(work_dir, ignore_errors=True)
+        work_dir.mkdir(parents=True)
+        stamp.write_text(key, "utf-8")
+    checkpoints = work_dir / "checkpoints"
+    return get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+
+
+def _info(manifest: Mapping[str, Any], method: str, found: Survey) -> dict[str, Any]:
+    """Return what `limbeck.json` says: how the student was taught, and so how it answers."""
+    completion = manifest["render"]["template"]["completion"]
+    answer, rationale = completion.find("{answer}"), completion.find("{rationale}")
+    if "{semantic}" in completion or 0 <= answer < rationale:
+        order = "answer-first"
+    else:
+        order = "think-first" if rationale >= 0 else "answer-only"
+    longest = found.longest_answer if order == "answer-first" else found.longest_completion
+    # A quarter more than any example needed: room for what is new, an end for what never ends.
+    return {
+        "method": method,
+        "render": manifest["render"],
+        "inference": {"order": order, "max_new_tokens": longest + longest // 4 + 8},
+    }
+
+
+def _save(
+    trainer: DistillTrainer,
+    tokenizer: PreTrainedTokenizerBase,
+    directory: Path,
+    settings: Train,
+    info: Mapping[str, Any],
+) -> None:
+    from limbeck.model import save_student
+
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    parameters = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    }
+    (directory).mkdir(parents=True)
+    trainer.save_objectives(directory)
+    if settings.use_peft and settings.merge_adapter:
+        model = model.merge_and_unload()
+    stops = [info["render"]["end_token"]]
+    if (
+        info["inference"]["order"] == "answer-first"
+        and "{semantic}" in (info["render"]["template"]["completion"])
+    ):
+        stops += info["render"]["added_tokens"]
+    save_student(model, tokenizer, directory, info=info, stop_ids=_ids(tokenizer, stops))
+    (directory / "training.json").write_text(json.dumps(parameters), "utf-8")
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> list[int]:
+    vocabulary = tokenizer.get_vocab()
+    return [vocabulary[token] for token in tokens]
+
+
+def _write_record(trainer: DistillTrainer, directory: Path, seconds: float) -> None:
+    path = directory / "training.json"
+    counts = trainer.total_counts()
+    record = {
+        "steps": trainer.state.global_step,
+        "examples_seen": counts["examples"],
+        "tokens_processed": counts["tokens"],
+        "tokens_trained": counts["trained"],
+        "seconds": round(seconds, 3),
+        **json.loads(path.read_text("utf-8")),
+        "epochs": trainer.state.epoch,
+    }
+    path.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+    trainer.state.save_to_json(str(directory / "trainer_state.json"))
+
+
+def _replace(output_dir: Path, fresh: Path) -> None:
+    """Put the finished directory where the old one stood; the old one goes last."""
+    old = output_dir.with_name(f".{output_dir.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if output_dir.exists():
+        output_dir.rename(old)
+    fresh.rename(output_dir)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _progress_callback(progress: Progress) -> Any:
+    from transformers import TrainerCallback
+
+    class Report(TrainerCallback):
+        """Tells a stage's progress callback about every step."""
+
+        loss = ""
+
+        def on_log(self, *_: Any, logs: dict[str, float], **__: Any) -> None:
+            if "loss" in logs:
+                self.loss = f"loss {logs['loss']:.3f}, {logs['tokens_per_second']:.0f} tokens/s"
+
+        def on_step_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
+            progress(state.global_step, state.max_steps, self.loss)
+
+    return Report()
