@@ -4,7 +4,9 @@
 //! per token) → pack → shard (Arrow), walked by the pipeline. No Python in here.
 
 pub mod answer;
+pub mod chat;
 pub mod error;
 pub mod template;
+pub mod tokenize;
 
 pub use error::{Error, Result};

@@ -1,5 +1,7 @@
 //! `limbeck._native`: options in, core call, error out.
 
+mod text;
+
 use limbeck_core::Error;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -12,7 +14,6 @@ pyo3::create_exception!(
 );
 
 /// The Python exception for a core error.
-#[expect(dead_code, reason = "every function of the binding ends in it")]
 fn raise(error: Error) -> PyErr {
     match error {
         Error::Input { .. } => InputError::new_err(error.to_string()),
@@ -28,4 +29,6 @@ fn raise(error: Error) -> PyErr {
 mod _native {
     #[pymodule_export]
     use super::InputError;
+    #[pymodule_export]
+    use super::text::{Renderer, answers_equal, conclusion, render_chat};
 }

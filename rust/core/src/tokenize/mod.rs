@@ -1,0 +1,387 @@
+//! Records to token ids with one span kind per token.
+//!
+//! A prompt is encoded apart from its completion, as it is at inference, each as one
+//! string, so that a literal and the content beside it merge as they would for HuggingFace's
+//! tokenizer. A token's kind is that of its first byte. Content never becomes a control
+//! token. In chat style the tokenizer's own chat template writes the text around both
+//! messages.
+
+mod control;
+mod encoder;
+mod files;
+mod setup;
+mod spans;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::chat::{ChatTemplate, Turn, is_space};
+use crate::template::{Part, SpanKind, Template, TemplateConfig};
+use crate::{Error, Result};
+use encoder::{Encoder, Position, Token};
+use files::{NewToken, TokenizerFiles};
+use spans::Text;
+
+/// The token whose hidden state carries the rationale's meaning.
+pub const SEMANTIC_TOKEN: &str = "<|sem|>";
+
+/// What stands around the template's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Style {
+    /// Nothing but the tokens that the tokenizer puts before a text.
+    Plain,
+    /// A user's and an assistant's message in the tokenizer's chat template.
+    Chat,
+}
+
+/// How records become text; the `render` of a recipe, of a manifest and of a student.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenderConfig {
+    /// Prompt and completion.
+    pub template: TemplateConfig,
+    /// Plain text or chat messages.
+    pub style: Style,
+    /// A chat template in place of the tokenizer's own.
+    #[serde(default)]
+    pub chat_template: Option<String>,
+    /// Keywords of the chat template (`enable_thinking`, `date_string`, …).
+    #[serde(default)]
+    pub chat_variables: Map<String, Value>,
+    /// The token that ends a completion; a manifest calls it `end_token`.
+    #[serde(default, alias = "end_token")]
+    pub eos_token: Option<String>,
+    /// Tokens to add to the vocabulary.
+    #[serde(default)]
+    pub added_tokens: Vec<String>,
+}
+
+/// A record's fields.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fields<'r> {
+    /// The question.
+    pub question: &'r str,
+    /// The answer.
+    pub answer: &'r str,
+    /// The rationale, where there is one.
+    pub rationale: Option<&'r str>,
+}
+
+/// A tokenized example; cleared and filled again, so that no record allocates.
+#[derive(Debug, Default)]
+pub struct Example {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// The code of each token's span kind.
+    pub kinds: Vec<u8>,
+    scratch: Scratch,
+}
+
+#[derive(Debug, Default)]
+struct Scratch {
+    text: Text,
+    user: Text,
+    assistant: Text,
+    tokens: Vec<Token>,
+}
+
+/// Why a candidate cannot be rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenderProblem {
+    /// The field at fault.
+    pub field: &'static str,
+    /// Whether the field is needed and blank.
+    pub is_blank: bool,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl RenderProblem {
+    fn new(field: &'static str, problem: impl Into<String>) -> Self {
+        Self {
+            field,
+            is_blank: false,
+            problem: problem.into(),
+        }
+    }
+}
+
+/// Turns records into tokens; may be shared between threads.
+pub struct Renderer {
+    config: RenderConfig,
+    template: Template,
+    chat: Option<ChatTemplate>,
+    encoder: Encoder,
+    files: TokenizerFiles,
+    /// What the tokenizer puts before a plain text.
+    prefix: Vec<u32>,
+    end_token: String,
+    new_tokens: Vec<NewToken>,
+    vocab_size: usize,
+}
+
+impl Renderer {
+    /// Loads a tokenizer directory or a bare `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a tokenizer, a template, a chat template or a token that does
+    /// not serve, found by rendering a sample; [`Error::Io`] for files that cannot be read.
+    pub fn load(tokenizer: &Path, config: &RenderConfig) -> Result<Self> {
+        setup::load(tokenizer, config)
+    }
+
+    /// Tokenizes a record into `example`.
+    ///
+    /// # Errors
+    /// Why the candidate must be rejected; `example` then holds nothing of use.
+    pub fn example(&self, fields: &Fields<'_>, example: &mut Example) -> Result<(), RenderProblem> {
+        example.ids.clear();
+        example.kinds.clear();
+        let fields = &self.trimmed(fields)?;
+        match &self.chat {
+            None => self.plain(fields, example),
+            Some(chat) => self.chat(chat, fields, example),
+        }
+    }
+
+    /// Tokenizes what the student is given before it answers; `ids` is replaced.
+    ///
+    /// # Errors
+    /// Why the question cannot be rendered.
+    pub fn prompt(&self, question: &str, ids: &mut Vec<u32>) -> Result<(), RenderProblem> {
+        ids.clear();
+        let question = required("question", question)?;
+        let mut text = Text::default();
+        let mut user = Text::default();
+        self.write_prompt(question, &mut user);
+        match &self.chat {
+            None => {
+                ids.extend_from_slice(&self.prefix);
+                text.append(&user);
+            }
+            Some(chat) => {
+                let turn = chat.turn(&user.text, None).map_err(in_question)?;
+                text.literal(&turn.text[..turn.user.start], SpanKind::Prompt);
+                text.append(&user);
+                text.literal(&turn.text[turn.user.end..], SpanKind::Prompt);
+            }
+        }
+        let mut tokens = Vec::new();
+        self.encoder
+            .encode(&text.text, &text.literals, Position::Start, &mut tokens)
+            .map_err(in_question)?;
+        ids.extend(tokens.iter().map(|token| token.id));
+        Ok(())
+    }
+
+    /// Whether an example needs a rationale.
+    pub fn needs_rationale(&self) -> bool {
+        self.template.needs_rationale()
+    }
+
+    /// Writes the tokenizer, added tokens included, for `AutoTokenizer.from_pretrained`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when `directory` cannot be written.
+    pub fn save_tokenizer(&self, directory: &Path) -> Result<()> {
+        let template = match (&self.config.chat_template, self.chat.is_some()) {
+            (Some(template), true) => Some(template),
+            _ => self.files.chat_template.as_ref(),
+        };
+        self.files.save(
+            directory,
+            &self.new_tokens,
+            &self.end_token,
+            template.map(String::as_str),
+        )
+    }
+
+    /// The manifest's `render`, from which the same renderer is loaded with the saved tokenizer.
+    pub fn resolved(&self) -> Value {
+        json!({
+            "template": self.config.template,
+            "style": self.config.style,
+            "chat_variables": self.config.chat_variables,
+            "end_token": self.end_token,
+            "added_tokens": self.config.added_tokens,
+        })
+    }
+
+    /// The SHA-256 of the tokenizer.json that was loaded.
+    pub fn tokenizer_sha256(&self) -> String {
+        self.files.sha256()
+    }
+
+    /// The rows an embedding needs: the largest id, added tokens included, plus one.
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn trimmed<'r>(&self, fields: &Fields<'r>) -> Result<Fields<'r>, RenderProblem> {
+        let needed = |part: &Part, text: &'r str| match self.template.writes(part) {
+            true => required(part.name(), text),
+            false => Ok(text),
+        };
+        Ok(Fields {
+            question: required("question", fields.question)?,
+            answer: needed(&Part::Answer, fields.answer)?,
+            rationale: Some(needed(
+                &Part::Rationale,
+                fields.rationale.unwrap_or_default(),
+            )?),
+        })
+    }
+
+    fn plain(&self, fields: &Fields<'_>, example: &mut Example) -> Result<(), RenderProblem> {
+        let Scratch { text, tokens, .. } = &mut example.scratch;
+        example.ids.extend_from_slice(&self.prefix);
+        example
+            .kinds
+            .resize(self.prefix.len(), SpanKind::Prompt.code());
+        for is_prompt in [true, false] {
+            text.clear();
+            tokens.clear();
+            if is_prompt {
+                self.write_prompt(fields.question, text);
+            } else {
+                self.write_completion(fields, text);
+            }
+            self.encoder
+                .encode(&text.text, &text.literals, Position::Start, tokens)
+                .map_err(if is_prompt {
+                    in_question
+                } else {
+                    in_completion
+                })?;
+            example.ids.extend(tokens.iter().map(|token| token.id));
+            text.kinds(0, tokens, &mut example.kinds);
+        }
+        Ok(())
+    }
+
+    fn chat(
+        &self,
+        chat: &ChatTemplate,
+        fields: &Fields<'_>,
+        example: &mut Example,
+    ) -> Result<(), RenderProblem> {
+        let Scratch {
+            text,
+            user,
+            assistant,
+            tokens,
+        } = &mut example.scratch;
+        for buffer in [&mut *text, &mut *user, &mut *assistant] {
+            buffer.clear();
+        }
+        self.write_prompt(fields.question, user);
+        self.write_completion(fields, assistant);
+        let turn = chat
+            .turn(&user.text, Some(&assistant.text))
+            .map_err(in_completion)?;
+        let prompt_length = self.prompt_length(chat, &user.text, &turn)?;
+        let end = turn.assistant.end;
+        let end = match turn.text[end..].find(&self.end_token) {
+            Some(at) => end + at + self.end_token.len(),
+            None => {
+                let problem = format!(
+                    "the chat template does not end the turn with {:?}",
+                    self.end_token
+                );
+                return Err(RenderProblem::new("answer", problem));
+            }
+        };
+        text.literal(&turn.text[..turn.user.start], SpanKind::Prompt);
+        text.append(user);
+        text.literal(&turn.text[turn.user.end..prompt_length], SpanKind::Prompt);
+        let first = self.template.completion.first();
+        let opening = first.map_or(SpanKind::Answer, |segment| segment.kind);
+        text.literal(&turn.text[prompt_length..turn.assistant.start], opening);
+        text.append(assistant);
+        text.literal(&turn.text[turn.assistant.end..end], SpanKind::End);
+        text.literal(&turn.text[end..], SpanKind::Prompt);
+
+        let sides = [
+            (0..prompt_length, Position::Start),
+            (prompt_length..text.text.len(), Position::Rest),
+        ];
+        for (range, position) in sides {
+            tokens.clear();
+            let literals = text.literals_between(range.clone());
+            self.encoder
+                .encode(&text.text[range.clone()], &literals, position, tokens)
+                .map_err(if range.start == 0 {
+                    in_question
+                } else {
+                    in_completion
+                })?;
+            example.ids.extend(tokens.iter().map(|token| token.id));
+            text.kinds(range.start, tokens, &mut example.kinds);
+        }
+        Ok(())
+    }
+
+    /// The bytes of the whole chat that are the prompt the student is given.
+    fn prompt_length(
+        &self,
+        chat: &ChatTemplate,
+        user: &str,
+        turn: &Turn,
+    ) -> Result<usize, RenderProblem> {
+        let prompt = chat.prompt(user).map_err(in_question)?;
+        let length = prompt.len();
+        if turn.text.starts_with(&prompt)
+            && (turn.user.end..=turn.assistant.start).contains(&length)
+        {
+            return Ok(length);
+        }
+        Err(RenderProblem::new(
+            "question",
+            "the chat template's prompt for the assistant is not how the whole chat begins",
+        ))
+    }
+
+    fn write_prompt(&self, question: &str, text: &mut Text) {
+        text.segments(&self.template.prompt, |_| Some(question), |_| "");
+    }
+
+    fn write_completion(&self, fields: &Fields<'_>, text: &mut Text) {
+        text.segments(
+            &self.template.completion,
+            |part| match part {
+                Part::Answer => Some(fields.answer),
+                Part::Rationale => fields.rationale,
+                _ => None,
+            },
+            |part| match part {
+                Part::Semantic => SEMANTIC_TOKEN,
+                Part::End => &self.end_token,
+                _ => "",
+            },
+        );
+    }
+}
+
+/// The field without the whitespace around it, which must not be all of it.
+fn required<'r>(field: &'static str, text: &'r str) -> Result<&'r str, RenderProblem> {
+    let text = text.trim_matches(is_space);
+    if text.is_empty() {
+        return Err(RenderProblem {
+            field,
+            is_blank: true,
+            problem: "it is blank".into(),
+        });
+    }
+    Ok(text)
+}
+
+fn in_question(problem: String) -> RenderProblem {
+    RenderProblem::new("question", problem)
+}
+
+fn in_completion(problem: String) -> RenderProblem {
+    RenderProblem::new("answer", problem)
+}

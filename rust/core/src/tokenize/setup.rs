@@ -1,0 +1,268 @@
+//! How a renderer is put together, and what is checked before the first record.
+
+use std::path::Path;
+
+use tokenizers::{AddedToken, Tokenizer};
+
+use super::{
+    Encoder, Error, Example, Fields, NewToken, RenderConfig, Renderer, Result, SEMANTIC_TOKEN,
+    Style, TokenizerFiles,
+};
+use crate::chat::{ChatTemplate, DATE_VARIABLE, DEFAULT_DATE};
+use crate::template::{Part, SpanKind, Template};
+
+/// What a bare tokenizer.json may call its end, in the order of preference.
+const ENDS: [&str; 5] = [
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "</s>",
+    "<eos>",
+    "<|im_end|>",
+];
+const EOS: &str = "prepare.eos_token";
+
+pub(super) fn load(path: &Path, config: &RenderConfig) -> Result<Renderer> {
+    let mut config = config.clone();
+    let template = Template::parse(&config.template)?;
+    match config.style {
+        Style::Plain => template.check_plain()?,
+        Style::Chat => template.check_chat()?,
+    }
+    if template.writes(&Part::Semantic) && !config.added_tokens.iter().any(|t| t == SEMANTIC_TOKEN)
+    {
+        config.added_tokens.push(SEMANTIC_TOKEN.into());
+    }
+    let files = TokenizerFiles::read(path)?;
+    let place = files.path.display().to_string();
+    let mut tokenizer: Tokenizer = files.source.parse().map_err(|error| {
+        let remedy = "save the tokenizer again with a current `tokenizers`";
+        Error::input(&place, format!("no tokenizer: {error}"), remedy)
+    })?;
+    let prefix = prefix(&place, &tokenizer)?;
+    let new_tokens = add(&place, &mut tokenizer, &config.added_tokens)?;
+    let chat = chat(&place, &files, &mut config)?;
+    let end_token = match &chat {
+        Some(chat) => turn_end(chat, &tokenizer, config.eos_token.as_deref())?,
+        None => text_end(&files, &tokenizer, config.eos_token.as_deref())?,
+    };
+    let vocab = tokenizer.get_vocab(true);
+    let vocab_size = vocab.values().max().map_or(0, |&id| id as usize + 1);
+    let controls: Vec<(String, u32)> = config
+        .added_tokens
+        .iter()
+        .chain([&end_token])
+        .filter_map(|token| Some((token.clone(), tokenizer.token_to_id(token)?)))
+        .collect();
+    let unknown = files.unknown_id(|token| tokenizer.token_to_id(token));
+    let encoder = Encoder::new(tokenizer, &controls, unknown)
+        .map_err(|error| Error::input(&place, error.to_string(), "save the tokenizer again"))?;
+    let renderer = Renderer {
+        config,
+        template,
+        chat,
+        encoder,
+        files,
+        prefix,
+        end_token,
+        new_tokens,
+        vocab_size,
+    };
+    check(&renderer, &controls)?;
+    Ok(renderer)
+}
+
+/// The tokens that the tokenizer puts before a text.
+fn prefix(place: &str, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+    let encoding = tokenizer
+        .encode_fast("a", true)
+        .map_err(|error| Error::input(place, error.to_string(), "save the tokenizer again"))?;
+    let is_special = encoding.get_special_tokens_mask().iter();
+    let ids = encoding.get_ids().iter().copied();
+    Ok(ids
+        .zip(is_special)
+        .take_while(|(_, mask)| **mask == 1)
+        .map(|(id, _)| id)
+        .collect())
+}
+
+/// Adds the tokens that are not there yet, each at the next free id.
+fn add(place: &str, tokenizer: &mut Tokenizer, tokens: &[String]) -> Result<Vec<NewToken>> {
+    let mut new = Vec::new();
+    for content in tokens {
+        if content.trim() != content || content.is_empty() {
+            return Err(Error::input(
+                "prepare.added_tokens",
+                format!("{content:?} is blank or has whitespace around it"),
+                "name it like <|sem|>",
+            ));
+        }
+        if tokenizer.token_to_id(content).is_some() {
+            continue;
+        }
+        let taken = tokenizer
+            .get_vocab(true)
+            .values()
+            .max()
+            .map_or(0, |id| id + 1);
+        let refused = |problem: String| {
+            Error::input(
+                place,
+                problem,
+                "save the tokenizer again so that its ids have no gaps",
+            )
+        };
+        tokenizer
+            .add_special_tokens([AddedToken::from(content.as_str(), true)])
+            .map_err(|error| refused(error.to_string()))?;
+        match tokenizer.token_to_id(content) {
+            Some(id) if id == taken => new.push(NewToken {
+                content: content.clone(),
+                id,
+            }),
+            _ => return Err(refused(format!("there is no free id for {content}"))),
+        }
+    }
+    Ok(new)
+}
+
+fn chat(
+    place: &str,
+    files: &TokenizerFiles,
+    config: &mut RenderConfig,
+) -> Result<Option<ChatTemplate>> {
+    if config.style == Style::Plain {
+        return Ok(None);
+    }
+    let (place, source) = match (&config.chat_template, &files.chat_template) {
+        (Some(source), _) => ("prepare.chat_template".to_owned(), source),
+        (None, Some(source)) => (format!("the chat template of {place}"), source),
+        (None, None) => {
+            return Err(Error::input(
+                place,
+                "the tokenizer has no chat template",
+                "set prepare.style to plain, or prepare.chat_template",
+            ));
+        }
+    };
+    if source.contains(DATE_VARIABLE) {
+        // The day is part of what was rendered, so the manifest tells it.
+        let date = config.chat_variables.entry(DATE_VARIABLE);
+        date.or_insert_with(|| DEFAULT_DATE.into());
+    }
+    let mut variables = files.named_tokens();
+    variables.extend(config.chat_variables.clone());
+    ChatTemplate::compile(&place, source, &variables).map(Some)
+}
+
+/// The token that ends a plain text.
+fn text_end(files: &TokenizerFiles, tokenizer: &Tokenizer, wanted: Option<&str>) -> Result<String> {
+    let place = files.path.display().to_string();
+    if let Some(token) = wanted.or(files.named_token("eos_token")) {
+        return known(tokenizer, token);
+    }
+    let found = ENDS
+        .iter()
+        .find(|token| tokenizer.token_to_id(token).is_some());
+    found.map(|token| (*token).to_owned()).ok_or_else(|| {
+        Error::input(
+            place,
+            format!(
+                "nothing says which token ends a text, and it has none of {}",
+                ENDS.join(" ")
+            ),
+            format!("name it: {EOS}"),
+        )
+    })
+}
+
+fn known(tokenizer: &Tokenizer, token: &str) -> Result<String> {
+    if tokenizer.token_to_id(token).is_some() {
+        return Ok(token.to_owned());
+    }
+    Err(Error::input(
+        EOS,
+        format!("the tokenizer has no token {token:?}"),
+        "name one of its tokens",
+    ))
+}
+
+/// The first special token that the chat template writes after the assistant's content.
+fn turn_end(chat: &ChatTemplate, tokenizer: &Tokenizer, wanted: Option<&str>) -> Result<String> {
+    let refused = |problem: String| {
+        let remedy = "set prepare.style to plain, or prepare.chat_template";
+        Error::input("prepare.style", problem, remedy)
+    };
+    let turn = chat.turn("Question", Some("Answer")).map_err(refused)?;
+    let tail = &turn.text[turn.assistant.end..];
+    if let Some(token) = wanted {
+        let token = known(tokenizer, token)?;
+        if tail.contains(&token) {
+            return Ok(token);
+        }
+        return Err(Error::input(
+            EOS,
+            format!("the chat template does not write {token:?} after the assistant's message"),
+            "leave it unset",
+        ));
+    }
+    let added = tokenizer.get_added_tokens_decoder();
+    let special = added
+        .values()
+        .filter(|token| token.special && !token.content.is_empty());
+    let found = special.filter_map(|token| {
+        let at = tail.find(&token.content)?;
+        Some((
+            at,
+            std::cmp::Reverse(token.content.len()),
+            token.content.clone(),
+        ))
+    });
+    let (_, _, token) = found.min().ok_or_else(|| {
+        refused("the chat template writes no special token after the assistant's message".into())
+    })?;
+    Ok(token)
+}
+
+/// Renders a sample, so that a fault of the template is not found in every record.
+fn check(renderer: &Renderer, controls: &[(String, u32)]) -> Result<()> {
+    let fields = Fields {
+        question: "Question",
+        answer: "Answer",
+        rationale: Some("Rationale"),
+    };
+    let mut example = Example::default();
+    let refused = |problem: String| {
+        Error::input(
+            "prepare.template",
+            format!("a sample cannot be rendered: {problem}"),
+            "mend the template, or set prepare.style to plain",
+        )
+    };
+    renderer
+        .example(&fields, &mut example)
+        .map_err(|problem| refused(problem.problem))?;
+    let id_of = |token: &str| {
+        controls
+            .iter()
+            .find(|(text, _)| text == token)
+            .map(|(_, id)| *id)
+    };
+    let tokens = || {
+        example
+            .ids
+            .iter()
+            .copied()
+            .zip(example.kinds.iter().copied())
+    };
+    let mut expected = vec![(renderer.end_token.as_str(), SpanKind::End)];
+    if renderer.template.writes(&Part::Semantic) {
+        expected.push((SEMANTIC_TOKEN, SpanKind::Semantic));
+    }
+    for (token, kind) in expected {
+        let id = id_of(token);
+        if !tokens().any(|(found, code)| Some(found) == id && code == kind.code()) {
+            return Err(refused(format!("{token} is not a token of its own there")));
+        }
+    }
+    Ok(())
+}
