@@ -42,7 +42,7 @@ def percent(share: float | None) -> str:
         >>> percent(0.845)
         '84.5 %'
     """
-    return "–" if share is None else f"{100 * share:.1f}\u00a0%"
+    return "–" if share is None else f"{100 * share:.1f} %"
 
 
 def count(number: float | None) -> str:
@@ -75,7 +75,7 @@ def size(parameters: int) -> str:
     """
     for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
         if parameters >= unit:
-            return f"{parameters / unit:.3g}\u00a0{name}"
+            return f"{parameters / unit:.3g} {name}"
     return str(parameters)
 
 
@@ -87,11 +87,11 @@ def duration(seconds: float) -> str:
         ('12.5 s', '3 min 05 s', '2 h 10 min')
     """
     if seconds < 99.95:
-        return f"{seconds:.1f}\u00a0s"
+        return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes}\u00a0min {rest:02d}\u00a0s"
-    return f"{minutes // 60}\u00a0h {minutes % 60:02d}\u00a0min"
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def place(path: str, run_dir: Path) -> str:
