@@ -203,7 +203,7 @@ def load_prepared(prepared: str | Path) -> Dataset:
         prepared: What `limbeck prepare` wrote.
 
     Raises:
-        InputError: The directory does not hold prepared data, or no row.
+        InputError: The directory does not hold prepared data.
     """
     from datasets import Dataset, load_from_disk
 
@@ -216,8 +216,6 @@ def load_prepared(prepared: str | Path) -> Dataset:
     columns = {"input_ids", "span_kinds", "example_lengths", "example_ids"}
     if not isinstance(dataset, Dataset) or not columns <= set(dataset.column_names):
         raise InputError(f"{prepared}: not prepared data; write it with `limbeck prepare`")
-    if not len(dataset):
-        raise InputError(f"{prepared}: holds no row; look into its rejected.jsonl")
     return dataset.with_format("numpy")
 
 

@@ -145,26 +145,28 @@ class Head:
         own = self.logits(hidden_RD)
         if not own.isfinite().all():
             return False
-        values = self._parameters()
+        values, dtype = self._parameters(), accumulation_dtype(hidden_RD.dtype)
         mine = F.linear(
-            hidden_RD.float(),
-            values["head_weight"].to(hidden_RD.dtype).float(),
-            None if values["bias"] is None else values["bias"].float(),
+            hidden_RD.to(dtype),
+            values["head_weight"].to(hidden_RD.dtype).to(dtype),
+            None if values["bias"] is None else values["bias"].to(dtype),
         )
         mine = mine * values["scale"]
         if values["softcap"] is not None:
             mine = values["softcap"] * torch.tanh(mine / values["softcap"])
-        gap = (own.float() - mine).abs().max() / own.abs().max().clamp(min=1)
+        gap = (own.to(dtype) - mine).abs().max() / own.abs().max().clamp(min=1)
         return bool(gap <= _TOLERANCE[hidden_RD.dtype])
 
 
 @contextmanager
 def _answering(decoder: nn.Module, hidden_BTD: Tensor) -> Iterator[None]:
     """Let `decoder` answer any call with these states, and as before afterwards."""
-    from transformers.modeling_outputs import BaseModelOutputWithPast
+    from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
     before = decoder.__dict__.get("forward")
-    decoder.forward = lambda *_, **__: BaseModelOutputWithPast(last_hidden_state=hidden_BTD)
+    decoder.forward = lambda *_, **__: BaseModelOutputWithPastAndCrossAttentions(
+        last_hidden_state=hidden_BTD
+    )
     try:
         yield
     finally:

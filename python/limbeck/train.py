@@ -240,11 +240,14 @@ def _progress_callback(progress: Progress) -> Any:
 
         loss = ""
 
-        def on_log(self, *_: Any, logs: dict[str, float], **__: Any) -> None:
+        def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            del args, state, control
+            logs = kwargs["logs"]
             if "loss" in logs:
                 self.loss = f"loss {logs['loss']:.3f}, {logs['tokens_per_second']:.0f} tokens/s"
 
-        def on_step_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            del args, control, kwargs
             progress(state.global_step, state.max_steps, self.loss)
 
     return Report()

@@ -1,0 +1,325 @@
+"""Generate: a trained student answers questions as it was taught to.
+
+limbeck generate STUDENT "Question?", or `generate(student, questions, settings=…)`.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limbeck.config import Evaluate
+from limbeck.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Decoding", "Generation", "Generator", "generate"]
+
+Progress = Callable[[int, int, str], None]
+
+_ORDERS = ("answer-first", "think-first", "answer-only")
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How answers are decoded; every value that decides them but the seed.
+
+    Attributes:
+        order: What the student writes first: `answer-first`, `think-first` or `answer-only`.
+        temperature: Of sampling; 0 is greedy.
+        top_p: Mass of the likeliest tokens that are sampled from.
+        n_samples: Answers per question.
+        max_new_tokens: Where an answer that does not end is cut off.
+        batch_size: Prompts generated together.
+        dtype: Of weights and arithmetic.
+    """
+
+    order: str
+    temperature: float
+    top_p: float
+    n_samples: int
+    max_new_tokens: int
+    batch_size: int
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One answer to one question.
+
+    Attributes:
+        question: Index of the question.
+        sample: Index among the question's answers.
+        seed: Repeats this answer: a run of one sample with this seed gives it again, the questions
+            and the batch size being the same.
+        prompt: What the student was given.
+        text: What it wrote, up to the token that ended it.
+        answer: The answer in it; None where it wrote none, or was cut off before its end.
+        tokens_generated: Tokens it wrote, the one that ended it included.
+    """
+
+    question: int
+    sample: int
+    seed: int
+    prompt: str
+    text: str
+    answer: str | None
+    tokens_generated: int
+
+
+def generate(
+    student: str | Path,
+    questions: Sequence[str],
+    *,
+    settings: Evaluate | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> list[Generation]:
+    """Answer questions with a trained student.
+
+    Args:
+        student: A student's directory, as `limbeck train` writes it.
+        questions: The questions, without any prompt around them.
+        settings: `n_samples`, `temperature`, `top_p`, `max_new_tokens` and `batch_size` apply.
+        seed: Of sampling; sample i of each question is drawn under `seed + i`.
+        device: A torch device; `auto` takes a GPU where there is one.
+        progress: Told answers done, answers in all, and a text.
+
+    Returns:
+        `n_samples` answers of each question, in the order of the questions.
+
+    Raises:
+        InputError: The directory is no trained student, or a prompt leaves no room for an answer.
+    """
+    return Generator(student, device=device).generate(
+        questions, settings=settings, seed=seed, progress=progress
+    )
+
+
+class Generator:
+    """A student that is loaded once and answers many times.
+
+    On a GPU it computes in bf16, on a CPU in fp32.
+
+    Args:
+        student: A student's directory, as `limbeck train` writes it.
+        device: A torch device; `auto` takes a GPU where there is one.
+
+    Raises:
+        InputError: The directory is no trained student.
+    """
+
+    def __init__(self, student: str | Path, *, device: str = "auto") -> None:
+        import torch
+        from transformers import AutoTokenizer, GenerationConfig
+
+        from limbeck._native import Renderer
+        from limbeck.model import load_student, quiet
+
+        path = Path(student)
+        card = _card(path)
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
+        self.order: str = card["inference"]["order"]
+        self.max_new_tokens: int = card["inference"]["max_new_tokens"]
+        self.method: str = card.get("method", "")
+        self._renderer = Renderer(str(path), json.dumps(card["render"]))
+        with quiet():
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(path)
+        model: Any = load_student(path, tokenizer_length=len(self._tokenizer), dtype=self.dtype)
+        self._model = model.to(device).eval()
+        self._stops = _stop_ids(self._model, path)
+        # The settings alone decide: a checkpoint may carry a temperature or a penalty of its own.
+        self._model.generation_config = GenerationConfig()
+
+    def decoding(self, settings: Evaluate) -> Decoding:
+        """Return how this student decodes under these settings."""
+        limit = settings.max_new_tokens
+        return Decoding(
+            order=self.order,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            n_samples=settings.n_samples,
+            max_new_tokens=self.max_new_tokens if limit is None else limit,
+            batch_size=settings.batch_size,
+            dtype=str(self.dtype).removeprefix("torch."),
+        )
+
+    def generate(
+        self,
+        questions: Sequence[str],
+        *,
+        settings: Evaluate | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> list[Generation]:
+        """Answer questions; see the function of the same name."""
+        decoding = self.decoding(settings or Evaluate())
+        if decoding.temperature == 0 and decoding.top_p < 1:
+            warnings.warn("top_p has no effect on greedy decoding; set a temperature", stacklevel=2)
+        prompts = self._renderer.prompt_ids(list(questions))
+        self._check_room(prompts, decoding.max_new_tokens)
+        # The longest go first: neighbours need little padding, and memory runs out at once or not.
+        order = sorted(range(len(prompts)), key=lambda index: (-len(prompts[index]), index))
+        size = decoding.batch_size
+        batches = [order[first : first + size] for first in range(0, len(order), size)]
+        total = len(prompts) * decoding.n_samples
+        found: dict[tuple[int, int], Generation] = {}
+        for sample in range(decoding.n_samples):
+            with _seeded(seed + sample, self._model.device):
+                for batch in batches:
+                    rows = self._continue([prompts[index] for index in batch], decoding)
+                    for index, ids in zip(batch, rows, strict=True):
+                        found[index, sample] = self._read(
+                            index, sample, seed + sample, prompts[index], ids
+                        )
+                    if progress is not None:
+                        progress(len(found), total, "answers")
+        return [found[key] for key in sorted(found)]
+
+    def _check_room(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> None:
+        room = getattr(self._model.config, "max_position_embeddings", None)
+        for index, ids in enumerate(prompts):
+            if room is not None and len(ids) + new_tokens > room:
+                raise InputError(
+                    f"questions[{index}]: a prompt of {len(ids)} tokens and {new_tokens} new ones "
+                    f"exceed the student's {room} positions; lower evaluate.max_new_tokens or "
+                    "shorten the question"
+                )
+
+    def _continue(self, prompts: list[list[int]], decoding: Decoding) -> list[list[int]]:
+        """Return the ids that the student writes after each prompt, the stop token included."""
+        import torch
+        from transformers import GenerationConfig
+
+        width = max(map(len, prompts))
+        padding = self._stops[0]
+        # On the left, so that all prompts end in one column; the mask also gives the positions.
+        ids = torch.full((len(prompts), width), padding)
+        mask = torch.zeros_like(ids)
+        for row, prompt in enumerate(prompts):
+            ids[row, width - len(prompt) :] = torch.tensor(prompt)
+            mask[row, width - len(prompt) :] = 1
+        sampling: dict[str, Any] = {"do_sample": decoding.temperature > 0}
+        if decoding.temperature > 0:
+            sampling |= {
+                "temperature": decoding.temperature,
+                "top_p": decoding.top_p,
+                "top_k": 0,
+            }
+        config = GenerationConfig(
+            max_new_tokens=decoding.max_new_tokens,
+            eos_token_id=self._stops,
+            pad_token_id=padding,
+            **sampling,
+        )
+        device = self._model.device
+        with torch.inference_mode():
+            out = self._model.generate(
+                ids.to(device), attention_mask=mask.to(device), generation_config=config
+            )
+        return [self._until_stop(row) for row in out[:, width:].tolist()]
+
+    def _until_stop(self, ids: list[int]) -> list[int]:
+        for place, token in enumerate(ids):
+            if token in self._stops:
+                return ids[: place + 1]
+        return ids
+
+    def _read(
+        self, index: int, sample: int, seed: int, prompt: list[int], ids: list[int]
+    ) -> Generation:
+        ended = bool(ids) and ids[-1] in self._stops
+        text = self._decode(ids[:-1] if ended else ids)
+        return Generation(
+            question=index,
+            sample=sample,
+            seed=seed,
+            prompt=self._decode(prompt),
+            text=text,
+            answer=extract_answer(text, self.order, ended=ended),
+            tokens_generated=len(ids),
+        )
+
+    def _decode(self, ids: list[int]) -> str:
+        # With special tokens: that a student wrote one where none belongs should be seen.
+        text: str = self._tokenizer.decode(
+            ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        return text
+
+
+def extract_answer(text: str, order: str, *, ended: bool) -> str | None:
+    """Return the answer in what a student wrote.
+
+    Args:
+        text: What it wrote before the token that ended it.
+        order: `answer-first` and `answer-only`: the text is the answer, if it ended; `think-first`:
+            the last explicit conclusion.
+        ended: Whether an end was written, rather than the text cut off.
+
+    Returns:
+        The answer without the space around it, or None.
+    """
+    from limbeck._native import conclusion
+
+    if order == "think-first":
+        return conclusion(text)
+    return (text.strip() or None) if ended else None
+
+
+def _card(path: Path) -> dict[str, Any]:
+    """Return `limbeck.json`, which says how the student was taught."""
+    from limbeck.model import INFO_FILE
+
+    file = path / INFO_FILE
+    remedy = "give a student that `limbeck train` wrote"
+    if not path.is_dir():
+        raise InputError(f"student: {path}: no such directory; {remedy}")
+    try:
+        card: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"student: {path}: has no {INFO_FILE}, so how it answers is unknown; {remedy}"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{file}: not JSON ({error}); restore the file") from error
+    if card.get("untrained"):
+        raise InputError(f"student: {path}: was never trained; {remedy}")
+    inference = card.get("inference", {})
+    if inference.get("order") not in _ORDERS or "render" not in card:
+        raise InputError(
+            f"{file}: inference.order: none of {', '.join(_ORDERS)}, or no render; {remedy}"
+        )
+    return card
+
+
+def _stop_ids(model: Any, path: Path) -> list[int]:
+    """Return the ids that end an answer."""
+    given = model.generation_config.eos_token_id
+    stops = [] if given is None else [given] if isinstance(given, int) else list(given)
+    if not stops:
+        raise InputError(
+            f"{path / 'generation_config.json'}: eos_token_id: missing, so no answer would end; "
+            "restore the file as `limbeck train` wrote it"
+        )
+    return stops
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw under a seed and leave the caller's random state as it was."""
+    import torch
+
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,359 @@
+"""Rationale records become packed, span-labelled token rows: one call into Rust.
+
+This module decides what a user left open (which files a glob means, where a tokenizer is, plain
+text or chat) and hands the Rust core a complete configuration; the core does all of the work.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from limbeck import _native
+from limbeck.config import Prepare, Recipe, TemplateSpec
+from limbeck.errors import InputError
+
+__all__ = ["Counts", "Manifest", "SourceCounts", "Steps", "expand", "prepare", "summary"]
+
+SEMANTIC_TOKEN = "<|sem|>"  # noqa: S105
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+
+
+class _Part(BaseModel):
+    """A part of the manifest; a later version may add to it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Counts(_Part):
+    """Candidates and their fates.
+
+    Attributes:
+        read: All candidates: one for each rationale of each record.
+        kept: Those that became examples.
+        rejected: Those that did not, by reason; `read == kept + sum(rejected.values())`.
+        unverified: Of the kept, those of which no conclusion could be read.
+        other_split: Records of other splits, which are no candidates.
+    """
+
+    read: int
+    kept: int
+    rejected: dict[str, int]
+    unverified: int
+    other_split: int
+
+
+class SourceCounts(_Part):
+    """The candidates of one input file."""
+
+    path: str
+    records: Counts
+
+
+class Steps(_Part):
+    """Optimizer steps of one epoch at batch size 1.
+
+    Attributes:
+        packed: With the rows as they are.
+        unpacked: With one example a row. Far fewer packed steps can hurt a small data set.
+    """
+
+    packed: int
+    unpacked: int
+
+
+class Manifest(_Part):
+    """What `manifest.json` of a prepared directory says.
+
+    Attributes:
+        path: The directory; None after a dry run.
+        format: Version of the directory's layout.
+        records: Candidates of all files.
+        sources: Candidates of each file.
+        bytes_kept: UTF-8 bytes of question, rationale and answer of the kept.
+        tokens: Tokens of the kept: `total`, and by span kind.
+        span_kind_codes: The numbers in the column `span_kinds`.
+        domains: The names of the numbers in the column `domains`.
+        rows: Packed rows.
+        examples: Examples in them.
+        fill: Share of `rows × max_length` that is tokens.
+        max_length: Tokens of a row at most.
+        steps: Optimizer steps of one epoch.
+        template: The template's name.
+        render: How text is rendered, with all choices made.
+        fingerprint: Content hash of the rows.
+        tokenizer_sha256: Hash of the tokenizer that was given.
+        recipe_sha256: Hash of the settings.
+        versions: Versions of the software.
+    """
+
+    path: Path | None = None
+    format: int
+    records: Counts
+    sources: tuple[SourceCounts, ...]
+    bytes_kept: int
+    tokens: dict[str, int]
+    span_kind_codes: dict[str, int]
+    domains: tuple[str, ...]
+    rows: int
+    examples: int
+    fill: float
+    max_length: int
+    steps: Steps
+    template: str
+    render: dict[str, Any]
+    fingerprint: str
+    tokenizer_sha256: str
+    recipe_sha256: str
+    versions: dict[str, str]
+
+
+def prepare(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    tokenizer: str | Path,
+    output_dir: str | Path,
+    recipe: Recipe | Prepare | str | None = None,
+    keep_rationale: bool | None = None,
+    overwrite: bool = False,
+    strict: bool = False,
+    dry_run: bool = False,
+    threads: int = 0,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Manifest:
+    """Turn rationale records into a directory that `datasets.load_from_disk` opens.
+
+    Args:
+        paths: JSONL or Parquet files, globs, or `-` for standard input.
+        tokenizer: A `tokenizer.json`, a directory with one, or a name on the hub.
+        output_dir: The directory to publish, complete or not at all.
+        recipe: A recipe, its `prepare` section, or a method's name; None takes the defaults.
+        keep_rationale: Store the rationales' texts, which targets are made of; None does what the
+            recipe needs.
+        overwrite: Replace an earlier preparation at `output_dir`.
+        strict: Stop at the first malformed record instead of rejecting it.
+        dry_run: Count, and write nothing.
+        threads: Threads to use; 0 takes all cores. The output does not depend on it.
+        progress: Called with input bytes done, input bytes in all (0: unknown), and a text.
+
+    Raises:
+        InputError: Paths, tokenizer or settings are at fault, or no record is kept.
+        OSError: The system refused to read or write.
+
+    Example:
+        >>> from limbeck import prepare
+        >>> prepare("records.jsonl", tokenizer="gpt2", output_dir="out/prepared")  # doctest: +SKIP
+    """
+    names = [str(paths)] if isinstance(paths, str | Path) else [str(path) for path in paths]
+    section, needed = _settings(recipe, tokenizer=str(tokenizer), paths=names)
+    directory = resolve_tokenizer(str(tokenizer))
+    config = native_config(
+        section,
+        inputs=expand(names),
+        tokenizer=directory,
+        output_dir=Path(output_dir),
+        keep_rationale=needed if keep_rationale is None else keep_rationale,
+    )
+    config |= {"overwrite": overwrite, "strict": strict, "dry_run": dry_run, "threads": threads}
+    text = _native.prepare(json.dumps(config), _adapt(progress) if progress else None)
+    return Manifest(path=None if dry_run else Path(output_dir), **json.loads(text))
+
+
+def expand(paths: Sequence[str]) -> list[str]:
+    """The files that `paths` mean: globs opened, in order of their names.
+
+    Args:
+        paths: Files, globs, or `-`.
+
+    Raises:
+        InputError: There is none, or a glob matches nothing.
+
+    Example:
+        >>> expand(["-", "records.jsonl"])
+        ['-', 'records.jsonl']
+    """
+    files: list[str] = []
+    for path in paths:
+        plain = path == "-" or not glob.has_magic(path) or Path(path).exists()
+        found = [path] if plain else sorted(glob.glob(path, recursive=True))
+        if not found:
+            raise InputError(f"{path}: no file matches; check the pattern")
+        files += found
+    if not files:
+        raise InputError("paths: there are none; name JSONL or Parquet files")
+    return files
+
+
+def native_config(
+    section: Prepare,
+    *,
+    inputs: Sequence[str],
+    tokenizer: Path,
+    output_dir: Path,
+    keep_rationale: bool,
+) -> dict[str, Any]:
+    """The configuration of the Rust core, every choice made; JSON values.
+
+    Args:
+        section: The recipe's `prepare` section.
+        inputs: Files, or `-`.
+        tokenizer: A local tokenizer.
+        output_dir: The directory to publish.
+        keep_rationale: Whether to store the rationales' texts.
+
+    Raises:
+        InputError: The template or the style does not exist for this tokenizer.
+    """
+    from limbeck import __version__
+
+    style = _style(section.style, tokenizer)
+    template = _template(section.template, style)
+    settings = section.model_dump(mode="json", exclude={"template", "style"})
+    render = {
+        "template": template.model_dump(),
+        "style": style,
+        "chat_template": None,
+        "chat_variables": settings.pop("chat_variables"),
+        "eos_token": settings.pop("eos_token"),
+        "added_tokens": [SEMANTIC_TOKEN] if "{semantic}" in template.completion else [],
+    }
+    decided = {**settings, "render": render, "keep_rationale": keep_rationale}
+    canonical = json.dumps(decided, sort_keys=True, ensure_ascii=False)
+    return {
+        **decided,
+        "inputs": list(inputs),
+        "tokenizer": str(tokenizer),
+        "output_dir": str(output_dir),
+        "recipe_sha256": hashlib.sha256(canonical.encode()).hexdigest(),
+        "versions": {"limbeck": __version__},
+    }
+
+
+def resolve_tokenizer(name: str) -> Path:
+    """Where a tokenizer's files are; those of a hub name are fetched if need be.
+
+    Args:
+        name: A `tokenizer.json`, a directory with one, or a name on the hub.
+
+    Raises:
+        InputError: It is neither here nor on the hub, or it has no `tokenizer.json`.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    if not path.exists():
+        if path.suffix == ".json" or name.startswith((".", "/", "~")):
+            raise InputError(f"{name}: no such tokenizer; check the path")
+        path = _from_hub(name)
+    if not (path / "tokenizer.json").is_file():
+        raise InputError(
+            f"{name}: has no tokenizer.json; save it with a fast tokenizer's `save_pretrained`"
+        )
+    return path
+
+
+def summary(manifest: Manifest) -> str:
+    """The manifest in a few lines, for people.
+
+    Args:
+        manifest: What `prepare` returned.
+    """
+    records, steps = manifest.records, manifest.steps
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in records.rejected.items())
+    kinds = ", ".join(
+        f"{kind} {count:,}"
+        for kind, count in manifest.tokens.items()
+        if kind != "total" and count > 0
+    )
+    lines = [
+        f"kept {records.kept:,} of {records.read:,} candidates"
+        + (f"; rejected: {reasons}" if reasons else ""),
+        f"{manifest.tokens['total']:,} tokens: {kinds}",
+        f"{manifest.rows:,} rows of {manifest.max_length:,}, {manifest.fill:.1%} full",
+        f"steps of an epoch at batch size 1: {steps.packed:,} packed, {steps.unpacked:,} unpacked",
+    ]
+    if records.unverified:
+        lines.insert(1, f"{records.unverified:,} of the kept state no conclusion to verify")
+    if records.other_split:
+        lines.insert(1, f"{records.other_split:,} records of other splits left alone")
+    lines.append(f"prepared: {manifest.path}" if manifest.path else "dry run: nothing written")
+    return "\n".join(lines)
+
+
+def _settings(
+    recipe: Recipe | Prepare | str | None, *, tokenizer: str, paths: Sequence[str]
+) -> tuple[Prepare, bool]:
+    """The section that applies, and whether the recipe needs the rationales' texts."""
+    if isinstance(recipe, str):
+        from limbeck.config import suggest
+        from limbeck.recipes import METHODS
+
+        if recipe not in METHODS:
+            raise InputError(f"method: there is no {recipe!r}; {suggest(recipe, METHODS)}")
+        recipe = METHODS[recipe](student=tokenizer, data={"paths": paths})
+    if isinstance(recipe, Recipe):
+        return recipe.prepare, recipe.needs_targets
+    return recipe or Prepare(), False
+
+
+def _template(template: str | TemplateSpec, style: Literal["plain", "chat"]) -> TemplateSpec:
+    if isinstance(template, TemplateSpec):
+        return template
+    from limbeck.recipes.templates import template as built_in
+
+    return built_in(template, style)
+
+
+def _style(style: Literal["auto", "plain", "chat"], tokenizer: Path) -> Literal["plain", "chat"]:
+    if style == "auto":
+        return "chat" if _has_chat_template(tokenizer) else "plain"
+    return style
+
+
+def _has_chat_template(tokenizer: Path) -> bool:
+    directory = tokenizer if tokenizer.is_dir() else tokenizer.parent
+    if (directory / "chat_template.jinja").is_file():
+        return True
+    config = directory / "tokenizer_config.json"
+    if not config.is_file():
+        return False
+    try:
+        return bool(json.loads(config.read_text("utf-8")).get("chat_template"))
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{config}: not a JSON object ({error}); mend it") from None
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(TOKENIZER_FILES)))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{name}: neither a local tokenizer nor to be had from the hub ({reason}); "
+            "check the name, or give a directory that holds it"
+        ) from error
+
+
+def _adapt(progress: Callable[[int, int, str], None]) -> Callable[[str], None]:
+    def on_progress(text: str) -> None:
+        state = json.loads(text)
+        counts = f"{state['kept']:,} kept, {state['rejected']:,} rejected"
+        progress(state["bytes"], state["total_bytes"], counts)
+
+    return on_progress

@@ -1,0 +1,55 @@
+"""The results of a run as a table for a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from limbeck.report.collect import collect
+from limbeck.report.tables import missing, results, unequal_budgets
+from limbeck.report.words import percent
+from limbeck.visible import visible
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def results_table(run_dir: str | Path) -> RenderableType:
+    """Accuracy by task and method, as something that a rich console prints.
+
+    Args:
+        run_dir: The `output_dir` of a run.
+
+    Raises:
+        InputError: It is no run directory, or a file in it is damaged.
+    """
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    run = collect(Path(run_dir))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("task", "method"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("accuracy", "95 %", "chance", "n", "tokens"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for task, rows in results(run).items():
+        for n, row in enumerate(rows):
+            found = row.result
+            table.add_row(
+                Text(visible(task) if n == 0 else ""),
+                Text(visible(row.method)),
+                Text(percent(found.accuracy), style="bold" if row.best else ""),
+                f"{100 * found.low:.1f}–{100 * found.high:.1f}",
+                percent(found.chance),
+                str(found.questions),
+                "–" if found.tokens_per_answer is None else f"{found.tokens_per_answer:.1f}",
+                end_section=n + 1 == len(rows),
+            )
+    parts: list[RenderableType] = [table] if run.tasks else [Text("no evaluation in this run")]
+    if unequal := unequal_budgets(run):
+        parts.append(Text(f"unequal budgets: {', '.join(unequal)}", style="yellow"))
+    if lacking := missing(run):
+        parts.append(Text(f"missing stages: {', '.join(lacking)}", style="yellow"))
+    return Group(*parts)

@@ -1,0 +1,223 @@
+"""The rows of the report's tables, computed from what was collected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from limbeck.config import Recipe
+from limbeck.report import words
+from limbeck.report.collect import MethodRun, Run
+from limbeck.report.formats import Rejection, Sample, Source, TaskResult, Training
+
+NOT_CURVES = ("step", "epoch", "total_flos", "num_input_tokens_seen")  # of the trainer's log
+THROUGHPUT = "tokens_per_second"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A method on a task.
+
+    Attributes:
+        number: Of the method in the run, which decides its colour.
+        method: Its name.
+        result: What was measured.
+        best: Whether none of the others is more accurate, and there are others.
+    """
+
+    number: int
+    method: str
+    result: TaskResult
+    best: bool
+
+    @property
+    def above_chance(self) -> bool | None:
+        """Whether the whole interval is above chance; None where chance is unknown."""
+        return None if self.result.chance is None else self.result.low > self.result.chance
+
+
+def results(run: Run) -> dict[str, list[Result]]:
+    """Each task's results in the order of the methods."""
+    tables = {}
+    for task in run.tasks:
+        found = [
+            (number, method.name, method.summary.tasks[task])
+            for number, method in enumerate(run.methods)
+            if method.summary and task in method.summary.tasks
+        ]
+        best = max(result.accuracy for *_, result in found)
+        tables[task] = [
+            Result(number, name, result, len(found) > 1 and result.accuracy == best)
+            for number, name, result in found
+        ]
+    return tables
+
+
+def unequal_budgets(run: Run) -> list[str]:
+    """What the methods did not spend equally, as `examples seen 1.8-fold`.
+
+    An accuracy is no fair comparison where one method has seen more; it must stand beside it.
+    """
+    trained = [each.training for each in run.methods if each.training]
+    notes = []
+    for key, what in (
+        ("examples_seen", "examples seen"),
+        ("tokens_processed", "tokens processed"),
+        ("tokens_trained", "tokens trained"),
+        ("seconds", "seconds"),
+    ):
+        spent = [getattr(each, key) for each in trained]
+        if len(spent) > 1 and min(spent) > 0 and max(spent) > 1.1 * min(spent):
+            notes.append(f"{what} {max(spent) / min(spent):.1f}-fold")
+    return notes
+
+
+def speed(training: Training) -> float | None:
+    """Tokens processed per second of training."""
+    return training.tokens_processed / training.seconds if training.seconds > 0 else None
+
+
+def curve_keys(run: Run) -> tuple[list[str], list[str]]:
+    """Keys of the trainers' logs: the total loss with its terms, and all else that was followed."""
+    named = [
+        term["name"]
+        for method in run.methods
+        if method.recipe
+        for term in method.recipe.train.objectives
+    ]
+    followed = dict.fromkeys(
+        key
+        for method in run.methods
+        for entry in method.history
+        for key, value in entry.items()
+        if isinstance(value, int | float)
+        and not key.startswith(("eval_", "train_"))
+        and key not in (*NOT_CURVES, THROUGHPUT)
+    )
+    losses = [key for key in dict.fromkeys(["loss", *named]) if key in followed]
+    return losses, [key for key in followed if key not in losses]
+
+
+def reasons(run: Run) -> list[str]:
+    """Why candidates were rejected, the commonest reason first."""
+    totals: dict[str, int] = {}
+    for method in run.methods:
+        if method.manifest:
+            for reason, number in method.manifest.records.rejected.items():
+                totals[reason] = totals.get(reason, 0) + number
+    return sorted((each for each in totals if totals[each]), key=lambda each: -totals[each])
+
+
+def sources(run: Run) -> list[tuple[list[str], tuple[Source, ...]]]:
+    """The record files with their counts; methods that counted the same stand together."""
+    groups: list[tuple[list[str], tuple[Source, ...]]] = []
+    for method in run.methods:
+        if method.manifest is None:
+            continue
+        for names, found in groups:
+            if found == method.manifest.sources:
+                names.append(method.name)
+                break
+        else:
+            groups.append(([method.name], method.manifest.sources))
+    return groups
+
+
+def rejections(run: Run) -> list[Rejection]:
+    """An example of each reason."""
+    found = {each.reason: each for method in run.methods for each in method.rejections}
+    return [found[reason] for reason in reasons(run) if reason in found]
+
+
+def samples(run: Run, task: str) -> list[list[tuple[int, MethodRun, Sample]]]:
+    """The questions whose answers are shown, each with the answers of all methods.
+
+    The first question of every pattern of right and wrong comes first, in the order of the test,
+    then the first of those left; so what is shown is chosen by a rule, not for its looks.
+    """
+    by_question: dict[str | int, list[tuple[int, MethodRun, Sample]]] = {}
+    for number, method in enumerate(run.methods):
+        for sample in method.samples.get(task, ()):
+            by_question.setdefault(sample.id, []).append((number, method, sample))
+    patterns: dict[tuple[tuple[int, bool], ...], str | int] = {}
+    for question, answers in by_question.items():
+        pattern = tuple((number, sample.correct) for number, _, sample in answers)
+        patterns.setdefault(pattern, question)
+    chosen = list(dict.fromkeys([*patterns.values(), *by_question]))[: run.generations]
+    return [by_question[question] for question in by_question if question in chosen]
+
+
+def differences(run: Run) -> list[tuple[str, list[str]]]:
+    """Recipe keys that differ between the methods, with each method's value."""
+    flat = [
+        dict(_flatten(method.recipe.model_dump(mode="json"))) if method.recipe else {}
+        for method in run.methods
+    ]
+    keys = dict.fromkeys(key for each in flat for key in each)
+    rows = [(key, [each.get(key, "–") for each in flat]) for key in keys if key != "method"]
+    return [(key, values) for key, values in rows if len(set(values)) > 1]
+
+
+def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for key, below in value.items():
+            yield from _flatten(below, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+        for n, below in enumerate(value):
+            # Objectives are known by their names.
+            yield from _flatten(
+                {k: v for k, v in below.items() if k != "name"} or "default",
+                f"{path}.{below.get('name', n)}",
+            )
+    elif isinstance(value, list):
+        yield path, ", ".join(map(str, value)) or "none"
+    else:
+        yield path, "none" if value is None else str(value)
+
+
+def missing(run: Run) -> list[str]:
+    """Stages that left nothing, as `pst/evaluate`."""
+    return [
+        f"{method.place}/{stage}" if method.place else stage
+        for method in run.methods
+        for stage, there in method.stages.items()
+        if not there
+    ]
+
+
+def facts(run: Run) -> list[tuple[str, str]]:
+    """What was run, in short; the recipe says it all."""
+    found = []
+    recipe = next((each.recipe for each in run.methods if each.recipe), None)
+    trained = next((each.training for each in run.methods if each.training), None)
+    summary = next((each.summary for each in run.methods if each.summary), None)
+    if recipe:
+        student = recipe.student
+        if not isinstance(student, str):
+            kind = student.config.get("model_type", "model")
+            student = f"{kind} made from a config, untrained"
+        if trained:
+            student += f", {words.count(trained.parameters)} parameters"
+        found += [("Student", student), ("Data", _data(recipe)), ("Seed", str(recipe.seed))]
+    if summary and summary.decoding:
+        settings = ", ".join(f"{key} {value}" for key, value in summary.decoding.items())
+        found.append(("Decoding", settings.replace("_", " ")))
+    versions = {
+        f"{name} {version}"
+        for each in run.methods
+        if each.manifest
+        for name, version in each.manifest.versions.items()
+    }
+    return [*found, ("Prepared with", ", ".join(sorted(versions)))] if versions else found
+
+
+def _data(recipe: Recipe) -> str:
+    if recipe.data.paths:
+        return ", ".join(recipe.data.paths)
+    wrong = recipe.teacher.hallucination
+    return (
+        f"{words.count(recipe.data.examples)} generated records of each of "
+        f"{', '.join(map(words.task, recipe.data.tasks))}; teacher {recipe.teacher.name}"
+        + (f" with {words.percent(wrong)} wrong rationales" if wrong else "")
+    )

@@ -1,0 +1,87 @@
+"""Arithmetic chains: someone has a number of things, gets some and loses some."""
+
+import random
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from limbeck.tasks.base import Chain, Task, check_range
+from limbeck.tasks.words import NAMES, THINGS
+
+__all__ = ["Arithmetic"]
+
+_GAINS = ("gets", "buys", "finds")
+_LOSSES = ("loses", "sells", "drops")
+_FORM = re.compile(r"(\w+) has (\d+) (\w+)\. ((?:\1 \w+ \d+\. )+)How many \3 does \1 have\?")
+_CHANGE = re.compile(r"\w+ (\w+) (\d+)\.")
+
+
+def _symbols(before: int, change: int, after: int) -> str:
+    return f"{before} {'-' if change < 0 else '+'} {abs(change)} = {after}"
+
+
+def _words(before: int, change: int, after: int) -> str:
+    return f"{before} {'minus' if change < 0 else 'plus'} {abs(change)} is {after}."
+
+
+def _orders(before: int, change: int, after: int) -> str:
+    verb, side = ("Take", "from") if change < 0 else ("Add", "to")
+    return f"{verb} {abs(change)} {side} {before}: {after}."
+
+
+@dataclass(frozen=True)
+class Arithmetic(Task[int, int]):
+    """Additions and subtractions of small whole numbers.
+
+    Args:
+        steps: How many of them a question has, 2 to 20.
+        largest: No number exceeds it, and none falls below 0; 2 to 1000.
+    """
+
+    name: ClassVar[str] = "arithmetic"
+    phrasings = (_symbols, _words, _orders)
+    steps: int = 3
+    largest: int = 20
+
+    def __post_init__(self) -> None:
+        check_range(self, steps=(2, 20), largest=(2, 1000))
+
+    def ask(self, rng: random.Random) -> str:
+        """Write a random question."""
+        who, what = rng.choice(NAMES), rng.choice(THINGS)
+        number = rng.randint(0, self.largest)
+        sentences = [f"{who} has {number} {what}."]
+        for _ in range(self.steps):
+            after = rng.choice([n for n in self._near(number) if n != number])
+            verb = rng.choice(_GAINS if after > number else _LOSSES)
+            sentences.append(f"{who} {verb} {abs(after - number)}.")
+            number = after
+        return " ".join([*sentences, f"How many {what} does {who} have?"])
+
+    def read(self, question: str) -> Chain[int, int]:
+        """Read the first number and the signed changes."""
+        found = _FORM.fullmatch(question)
+        if found is None:
+            raise ValueError(f"not a question of {self.name}: {question!r}")
+        changes = [
+            int(number) if verb in _GAINS else -int(number)
+            for verb, number in _CHANGE.findall(found[4])
+        ]
+        return Chain(int(found[2]), changes)
+
+    def apply(self, state: int, operation: int) -> int:
+        """Add the change."""
+        return state + operation
+
+    def mistake(self, state: int, operation: int, rng: random.Random) -> int:
+        """Miss the sum by one or two, as one who counts on fingers does."""
+        right = state + operation
+        return rng.choice([n for n in (right - 2, right - 1, right + 1, right + 2) if n >= 0])
+
+    def conclude(self, state: int) -> str:
+        """Say the number."""
+        return str(state)
+
+    def _near(self, number: int) -> range:
+        """Numbers a change of at most 9 away, within the limits."""
+        return range(max(0, number - 9), min(self.largest, number + 9) + 1)

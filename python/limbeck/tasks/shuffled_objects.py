@@ -1,0 +1,106 @@
+"""Shuffled objects: people hold balls and swap them; who has a certain one in the end?
+
+After BIG-bench, `tracking_shuffled_objects` (Srivastava et al., arXiv 2206.04615). The people are
+always the first of one list, so that guessing among them is the chance level.
+"""
+
+import random
+import re
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from limbeck.tasks.base import Chain, Task, check_range
+from limbeck.tasks.words import COLOURS
+
+__all__ = ["Held", "ShuffledObjects"]
+
+_PEOPLE = ("Alice", "Bob", "Claire", "David", "Emma", "Fred", "Greg")
+_FORM = re.compile(
+    r"((?:\w+ has \w+\. )+)((?:Swap \d+: \w+ and \w+\. )+)Who has (\w+)\?",
+)
+_HOLDING = re.compile(r"(\w+) has (\w+)\.")
+_SWAP = re.compile(r"Swap (\d+): (\w+) and (\w+)\.")
+
+
+class Held(NamedTuple):
+    """The one ball that is followed, and who has it."""
+
+    ball: str
+    who: str
+
+
+class Swap(NamedTuple):
+    """Two people exchange what they hold."""
+
+    number: int
+    one: str
+    other: str
+
+
+def _swapping(_before: Held, swap: Swap, after: Held) -> str:
+    return f"Swap {swap.number}, {swap.one} and {swap.other}: {after.who}."
+
+
+def _having(_before: Held, swap: Swap, after: Held) -> str:
+    return f"Swap {swap.number} is {swap.one} and {swap.other}, so {after.who}."
+
+
+def _after(_before: Held, swap: Swap, after: Held) -> str:
+    return f"After swap {swap.number}, {swap.one} and {swap.other}, {after.who} has {after.ball}."
+
+
+@dataclass(frozen=True)
+class ShuffledObjects(Task[Held, Swap]):
+    """The place of one ball after some swaps.
+
+    Args:
+        people: Who hold one ball each, 3 to 7.
+        swaps: How many swaps, 2 to 20.
+    """
+
+    name: ClassVar[str] = "shuffled_objects"
+    phrasings = (_swapping, _having, _after)
+    people: int = 3
+    swaps: int = 3
+
+    def __post_init__(self) -> None:
+        check_range(self, people=(3, len(_PEOPLE)), swaps=(2, 20))
+
+    def ask(self, rng: random.Random) -> str:
+        """Write a random question."""
+        people = _PEOPLE[: self.people]
+        balls = rng.sample(COLOURS, self.people)
+        sentences = [f"{who} has {ball}." for who, ball in zip(people, balls, strict=True)]
+        for number in range(1, self.swaps + 1):
+            one, other = rng.sample(people, 2)
+            sentences.append(f"Swap {number}: {one} and {other}.")
+        return " ".join([*sentences, f"Who has {rng.choice(balls)}?"])
+
+    def read(self, question: str) -> Chain[Held, Swap]:
+        """Read who has the ball at first, and the swaps."""
+        found = _FORM.fullmatch(question)
+        holders = {ball: who for who, ball in _HOLDING.findall(found[1])} if found else {}
+        if found is None or found[3] not in holders:
+            raise ValueError(f"not a question of {self.name}: {question!r}")
+        swaps = [Swap(int(number), one, other) for number, one, other in _SWAP.findall(found[2])]
+        return Chain(Held(found[3], holders[found[3]]), swaps)
+
+    def opening(self, start: Held) -> str:
+        """Say who has the ball at first."""
+        return f"Start, {start.ball}: {start.who}."
+
+    def apply(self, state: Held, operation: Swap) -> Held:
+        """Pass the ball on if its holder swaps."""
+        _, one, other = operation
+        who = {one: other, other: one}.get(state.who, state.who)
+        return state._replace(who=who)
+
+    def mistake(self, state: Held, operation: Swap, rng: random.Random) -> Held:
+        """Give the ball to someone else."""
+        right = self.apply(state, operation).who
+        others = {state.who, operation.one, operation.other} - {right}
+        return state._replace(who=rng.choice(sorted(others)))
+
+    def conclude(self, state: Held) -> str:
+        """Say who has the ball."""
+        return state.who

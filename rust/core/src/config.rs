@@ -1,0 +1,129 @@
+//! What one preparation is asked to do, as the caller hands it over in JSON.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::tokenize::RenderConfig;
+
+/// Everything that decides what a preparation reads, keeps and writes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// JSONL or Parquet files in order; `-` is standard input (JSONL).
+    pub inputs: Vec<String>,
+    /// The directory to publish; its siblings `.NAME.partial` and `.NAME.lock` are used meanwhile.
+    pub output_dir: PathBuf,
+    /// Replace an earlier preparation at `output_dir`.
+    #[serde(default)]
+    pub overwrite: bool,
+    /// Stop at the first malformed candidate instead of rejecting it.
+    #[serde(default)]
+    pub strict: bool,
+    /// Do all but write.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Threads to use; 0 means one for each core.
+    #[serde(default)]
+    pub threads: usize,
+    /// Records that name another split are no candidates.
+    #[serde(default = "default_split")]
+    pub split: String,
+    /// Tokens of a packed row, and of an example at most.
+    pub max_length: usize,
+    /// Tokens of an example at least.
+    #[serde(default)]
+    pub min_length: usize,
+    /// How examples share rows.
+    pub packing: Packing,
+    /// Examples that are packed together.
+    pub packing_window: usize,
+    /// Filters that are switched on; their order is fixed.
+    pub filters: Vec<FilterName>,
+    /// A directory with `tokenizer.json`, or that file.
+    pub tokenizer: PathBuf,
+    /// How a record becomes text and tokens.
+    pub render: RenderConfig,
+    /// Store the rationale's text in `examples.arrow`, which then is required of every record.
+    #[serde(default)]
+    pub keep_rationale: bool,
+    /// Hash of the recipe, for the manifest.
+    #[serde(default)]
+    pub recipe_sha256: String,
+    /// Versions of the software at work, for the manifest.
+    #[serde(default)]
+    pub versions: Map<String, Value>,
+}
+
+/// How examples share rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Packing {
+    /// Best fit decreasing.
+    Bfd,
+    /// One example a row.
+    None,
+}
+
+/// A filter that a recipe may switch off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FilterName {
+    /// The rationale concludes something other than the answer.
+    AnswerMismatch,
+    /// An earlier candidate has the same fields.
+    ExactDuplicate,
+}
+
+fn default_split() -> String {
+    "train".to_owned()
+}
+
+impl Config {
+    /// Reads the JSON text of a configuration and checks what no type can say.
+    pub fn parse(json: &str) -> Result<Self> {
+        let config: Self = serde_json::from_str(json).map_err(|fault| {
+            Error::input("prepare", fault.to_string(), "see the keys of `prepare`")
+        })?;
+        if config.inputs.is_empty() {
+            return Err(Error::input(
+                "prepare",
+                "there is no input file",
+                "name a JSONL or Parquet file, or `-` for standard input",
+            ));
+        }
+        if config.max_length == 0 || config.max_length > MAX_LENGTH {
+            return Err(Error::input(
+                "prepare.max_length",
+                format!("{} is not between 1 and {MAX_LENGTH}", config.max_length),
+                "say how many tokens a row may have",
+            ));
+        }
+        if config.packing_window == 0 {
+            return Err(Error::input(
+                "prepare.packing_window",
+                "a window of 0 examples packs nothing",
+                "give at least 1, or packing: none",
+            ));
+        }
+        Ok(config)
+    }
+
+    /// Whether a filter is on.
+    pub fn has(&self, filter: FilterName) -> bool {
+        self.filters.contains(&filter)
+    }
+
+    /// How many threads will work.
+    pub fn thread_count(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+}
+
+/// Far beyond any context; the packer keeps a word for each possible free space.
+const MAX_LENGTH: usize = 1 << 24;

@@ -1,0 +1,179 @@
+//! The whole way in one streaming pass: chunks → candidates (on all threads) → rows (on one).
+
+use std::fs;
+use std::ops::ControlFlow;
+
+use serde::Serialize;
+
+use crate::candidate::{Batch, Worker};
+use crate::collect::Collector;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::manifest::{FORMAT, Manifest, Steps, span_kind_codes};
+use crate::ordered::{self, Flow};
+use crate::publish::Draft;
+use crate::read::{Chunk, Reader};
+use crate::shard::{MANIFEST_FILE, TOKENIZER_DIR, write_dataset_info, write_state};
+use crate::tokenize::Renderer;
+
+/// How far a preparation is.
+#[derive(Debug, Clone, Serialize)]
+pub struct Progress {
+    /// Input bytes that are done.
+    pub bytes: u64,
+    /// Input bytes in all; 0 where standard input is read.
+    pub total_bytes: u64,
+    /// Candidates that are done.
+    pub records: u64,
+    /// Of these, the kept.
+    pub kept: u64,
+    /// Of these, the rejected.
+    pub rejected: u64,
+    /// `prepare`, then `write`.
+    pub stage: &'static str,
+}
+
+/// Is told how far things are, some times a second, and may end them.
+pub type OnProgress<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
+
+/// Prepares `config.inputs` and publishes `config.output_dir`, or in a dry run nothing.
+///
+/// # Errors
+/// [`Error::Input`] for what the user can mend, [`Error::Cancelled`] if `on_progress` breaks; in any
+/// case nothing is published and nothing left behind.
+pub fn prepare(config: &Config, on_progress: &mut OnProgress<'_>) -> Result<Manifest> {
+    let reader = Reader::open(&config.inputs)?;
+    let draft = match config.dry_run {
+        false => Some(Draft::begin(&config.output_dir, config.overwrite)?),
+        true => None,
+    };
+    let renderer = Renderer::load(&config.tokenizer, &config.render)?;
+    let mut flow = Preparation {
+        progress: Progress {
+            bytes: 0,
+            total_bytes: reader.total_bytes,
+            records: 0,
+            kept: 0,
+            rejected: 0,
+            stage: "prepare",
+        },
+        reader,
+        collector: Collector::new(config, draft.as_ref().map(Draft::path))?,
+        idle: Vec::new(),
+        on_progress,
+    };
+    ordered::run(
+        &mut flow,
+        config.thread_count(),
+        || Worker::new(config, &renderer),
+        |worker, (chunk, batch)| worker.work(chunk, batch),
+    )?;
+    flow.progress.stage = "write";
+    flow.tell()?;
+    let fingerprint = flow.collector.finish()?.unwrap_or_default();
+    let manifest = manifest(config, &renderer, &flow.collector, fingerprint);
+    if let Some(draft) = draft {
+        write_manifest(&draft, &manifest)?;
+        write_dataset_info(draft.path())?;
+        let tokenizer = draft.path().join(TOKENIZER_DIR);
+        fs::create_dir(&tokenizer).map_err(Error::io(&tokenizer))?;
+        renderer.save_tokenizer(&tokenizer)?;
+        flow.tell()?;
+        draft.publish(|directory| write_state(directory, &manifest.fingerprint))?;
+    }
+    Ok(manifest)
+}
+
+/// A chunk and the candidates in it.
+type Item = (Chunk, Batch);
+
+struct Preparation<'a, 'p> {
+    reader: Reader,
+    collector: Collector<'a>,
+    /// Items whose buffers wait for the next chunk.
+    idle: Vec<Item>,
+    progress: Progress,
+    on_progress: &'p mut OnProgress<'p>,
+}
+
+impl Preparation<'_, '_> {
+    fn tell(&mut self) -> Result<()> {
+        tell(self.on_progress, &self.progress)
+    }
+}
+
+fn tell(on_progress: &mut OnProgress<'_>, progress: &Progress) -> Result<()> {
+    match on_progress(progress) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Error::Cancelled),
+    }
+}
+
+impl Flow for Preparation<'_, '_> {
+    type Item = Item;
+
+    fn next(&mut self) -> Result<Option<Item>> {
+        let mut item = self.idle.pop().unwrap_or_default();
+        let Self {
+            reader,
+            on_progress,
+            progress,
+            ..
+        } = self;
+        let more = reader.next(&mut item.0, &mut || tell(on_progress, progress))?;
+        Ok(more.then_some(item))
+    }
+
+    fn accept(&mut self, item: Item) -> Result<()> {
+        let (chunk, batch) = &item;
+        self.collector.add(chunk.source, batch)?;
+        let records = self.collector.totals.records();
+        self.progress.bytes += chunk.size;
+        self.progress.records = records.read;
+        self.progress.kept = records.kept;
+        self.progress.rejected = records.rejected.total();
+        self.idle.push(item);
+        self.tell()
+    }
+}
+
+fn manifest(
+    config: &Config,
+    renderer: &Renderer,
+    collector: &Collector<'_>,
+    fingerprint: String,
+) -> Manifest {
+    let totals = &collector.totals;
+    let records = totals.records();
+    Manifest {
+        format: FORMAT,
+        sources: totals.sources.clone(),
+        bytes_kept: totals.bytes_kept,
+        tokens: totals.tokens.clone(),
+        span_kind_codes: span_kind_codes(),
+        domains: totals.domains.clone(),
+        rows: totals.rows,
+        examples: records.kept,
+        fill: totals.tokens.total() as f64 / (totals.rows as f64 * config.max_length as f64),
+        max_length: config.max_length,
+        steps: Steps {
+            packed: totals.rows,
+            unpacked: records.kept,
+        },
+        template: config.render.template.name.clone(),
+        render: renderer.resolved(),
+        fingerprint,
+        tokenizer_sha256: renderer.tokenizer_sha256(),
+        recipe_sha256: config.recipe_sha256.clone(),
+        versions: config.versions.clone(),
+        records,
+    }
+}
+
+fn write_manifest(draft: &Draft, manifest: &Manifest) -> Result<()> {
+    let path = draft.path().join(MANIFEST_FILE);
+    let mut json =
+        serde_json::to_vec_pretty(manifest).map_err(|fault| Error::io(&path)(fault.into()))?;
+    json.push(b'\n');
+    fs::write(&path, json).map_err(Error::io(&path))
+}

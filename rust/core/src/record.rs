@@ -1,0 +1,247 @@
+//! One rationale record, whatever file format it came in.
+//!
+//! Readers turn a JSON line or a Parquet row into [`Values`]; [`Record::new`] says whether these
+//! make a record. Fields are looked at in the order of [`FIELDS`], so the first fault of a record
+//! does not depend on how its file orders them.
+
+use std::borrow::Cow;
+
+use crate::chat::is_space;
+
+/// The fields that are read, in the order in which they are checked.
+pub const FIELDS: [&str; 7] = [
+    "split",
+    "id",
+    "question",
+    "answer",
+    "rationale",
+    "domain",
+    "teacher_answer",
+];
+
+const SPLIT: usize = 0;
+const ID: usize = 1;
+const QUESTION: usize = 2;
+const ANSWER: usize = 3;
+const RATIONALE: usize = 4;
+const DOMAIN: usize = 5;
+const TEACHER_ANSWER: usize = 6;
+
+/// A field as templates and filters use it: without the white space around it.
+pub fn trimmed(text: &str) -> &str {
+    text.trim_matches(is_space)
+}
+
+/// What stands in one field.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Value<'a> {
+    /// Nothing, or null.
+    #[default]
+    Absent,
+    /// Text.
+    Text(Cow<'a, str>),
+    /// A number, as it was written.
+    Number(Cow<'a, str>),
+    /// A list.
+    List(Vec<Value<'a>>),
+    /// Something that no field may hold, in words.
+    Wrong(Cow<'static, str>),
+}
+
+/// The fields of a record, in the order of [`FIELDS`].
+pub type Values<'a> = [Value<'a>; FIELDS.len()];
+
+/// Why a record is malformed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    /// The record's id, where that much could be read.
+    pub id: Option<String>,
+    /// The field at fault; `line` where it is the whole line.
+    pub field: Cow<'static, str>,
+    /// What is wrong with it.
+    pub problem: Cow<'static, str>,
+}
+
+impl Fault {
+    /// A fault of the whole line.
+    pub fn line(problem: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            id: None,
+            field: "line".into(),
+            problem: problem.into(),
+        }
+    }
+
+    /// A fault of one of the [`FIELDS`].
+    pub fn field(field: usize, problem: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            id: None,
+            field: FIELDS[field].into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// A rationale, or why the candidate that it would make is malformed.
+pub type Rationale<'a> = Result<Cow<'a, str>, Fault>;
+
+/// A record whose fields are of the right types; whether they are blank is the filters' business.
+#[derive(Debug, PartialEq)]
+pub struct Record<'a> {
+    /// What the publisher calls it.
+    pub id: Option<Cow<'a, str>>,
+    /// The question.
+    pub question: Cow<'a, str>,
+    /// The gold answer; a number stands as it was written.
+    pub answer: Cow<'a, str>,
+    /// Each makes a candidate; absent for a record without any.
+    pub rationales: Option<Vec<Rationale<'a>>>,
+    /// The domain it belongs to.
+    pub domain: Option<Cow<'a, str>>,
+    /// What the teacher concluded.
+    pub teacher_answer: Option<Cow<'a, str>>,
+}
+
+impl<'a> Record<'a> {
+    /// The record that `values` make, or `None` if it belongs to another split than `split`.
+    pub fn new(mut values: Values<'a>, split: &str) -> Result<Option<Self>, Fault> {
+        if let Some(own) = text(&mut values, SPLIT)?
+            && own != split
+        {
+            return Ok(None);
+        }
+        let id = scalar(&mut values, ID)?;
+        let with_id = |mut fault: Fault| {
+            fault.id = id.as_deref().map(str::to_owned);
+            fault
+        };
+        let question = text(&mut values, QUESTION)
+            .and_then(|text| text.ok_or_else(|| Fault::field(QUESTION, "missing")))
+            .map_err(with_id)?;
+        let answer = scalar(&mut values, ANSWER)
+            .and_then(|text| text.ok_or_else(|| Fault::field(ANSWER, "missing")))
+            .map_err(with_id)?;
+        let rationales = rationales(&mut values).map_err(with_id)?.map(|list| {
+            list.into_iter()
+                .map(|rationale| rationale.map_err(with_id))
+                .collect()
+        });
+        let domain = scalar(&mut values, DOMAIN).map_err(with_id)?;
+        let teacher_answer = scalar(&mut values, TEACHER_ANSWER).map_err(with_id)?;
+        Ok(Some(Self {
+            id,
+            question,
+            answer,
+            rationales,
+            domain,
+            teacher_answer,
+        }))
+    }
+}
+
+fn text<'a>(values: &mut Values<'a>, field: usize) -> Result<Option<Cow<'a, str>>, Fault> {
+    match std::mem::take(&mut values[field]) {
+        Value::Absent => Ok(None),
+        Value::Text(text) => Ok(Some(text)),
+        other => Err(Fault::field(field, other.instead_of("text"))),
+    }
+}
+
+fn scalar<'a>(values: &mut Values<'a>, field: usize) -> Result<Option<Cow<'a, str>>, Fault> {
+    match std::mem::take(&mut values[field]) {
+        Value::Absent => Ok(None),
+        Value::Text(text) | Value::Number(text) => Ok(Some(text)),
+        other => Err(Fault::field(field, other.instead_of("text or a number"))),
+    }
+}
+
+fn rationales<'a>(values: &mut Values<'a>) -> Result<Option<Vec<Rationale<'a>>>, Fault> {
+    match std::mem::take(&mut values[RATIONALE]) {
+        Value::Absent => Ok(None),
+        Value::Text(text) => Ok(Some(vec![Ok(text)])),
+        Value::List(items) => {
+            let rationale = |(index, item)| match item {
+                Value::Text(text) => Ok(text),
+                other => Err(Fault {
+                    id: None,
+                    field: format!("rationale[{index}]").into(),
+                    problem: other.instead_of("text"),
+                }),
+            };
+            Ok(Some(items.into_iter().enumerate().map(rationale).collect()))
+        }
+        other => Err(Fault::field(
+            RATIONALE,
+            other.instead_of("text or a list of texts"),
+        )),
+    }
+}
+
+impl Value<'_> {
+    /// Says what stands where `expected` should.
+    fn instead_of(&self, expected: &str) -> Cow<'static, str> {
+        let found = match self {
+            Self::Absent => "null",
+            Self::Text(_) => "text",
+            Self::Number(_) => "a number",
+            Self::List(_) => "a list",
+            Self::Wrong(problem) => return problem.clone(),
+        };
+        format!("{found} instead of {expected}").into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Value<'_> {
+        Value::Text(text.into())
+    }
+
+    fn values<'a>(fields: &[(&str, Value<'a>)]) -> Values<'a> {
+        let mut values = Values::default();
+        for (name, value) in fields {
+            let field = FIELDS.iter().position(|known| known == name).unwrap();
+            values[field] = value.clone();
+        }
+        values
+    }
+
+    #[test]
+    fn every_rationale_of_a_list_stands_for_itself() {
+        let list = Value::List(vec![text("r"), Value::Number("1".into())]);
+        let record = Record::new(
+            values(&[
+                ("id", Value::Number("7".into())),
+                ("question", text("q")),
+                ("answer", Value::Number("40000.0".into())),
+                ("rationale", list),
+            ]),
+            "train",
+        )
+        .unwrap()
+        .unwrap();
+        assert_eq!(record.answer, "40000.0");
+        let rationales = record.rationales.unwrap();
+        assert_eq!(rationales[0].as_deref(), Ok("r"));
+        let fault = rationales[1].as_ref().unwrap_err();
+        assert_eq!(fault.id.as_deref(), Some("7"));
+        assert_eq!(fault.field, "rationale[1]");
+        assert_eq!(fault.problem, "a number instead of text");
+    }
+
+    #[test]
+    fn another_split_is_left_alone_even_if_broken() {
+        let broken = values(&[("split", text("test")), ("question", Value::List(vec![]))]);
+        assert_eq!(Record::new(broken, "train"), Ok(None));
+    }
+
+    #[test]
+    fn the_first_fault_is_told_with_the_id() {
+        let fault = Record::new(values(&[("id", text("a")), ("answer", text("b"))]), "train");
+        let fault = fault.unwrap_err();
+        assert_eq!(fault.id.as_deref(), Some("a"));
+        assert_eq!((&*fault.field, &*fault.problem), ("question", "missing"));
+    }
+}

@@ -1,0 +1,186 @@
+//! The examples that are packed together, held until there are enough of them.
+
+use crate::config::Packing;
+use crate::pack::Packer;
+
+/// One example on its way into a row.
+#[derive(Debug, Clone, Copy)]
+pub struct Packed<'a> {
+    /// Token ids.
+    pub ids: &'a [i32],
+    /// Their span kinds.
+    pub kinds: &'a [u8],
+    /// Its number among the candidates.
+    pub example_id: i64,
+    /// Index of its domain; −1 is none.
+    pub domain: i32,
+}
+
+/// A bounded number of examples; its memory is used for every window.
+#[derive(Debug)]
+pub struct Window {
+    size: usize,
+    packer: Option<Packer>,
+    ids: Vec<i32>,
+    kinds: Vec<u8>,
+    lengths: Vec<u32>,
+    /// Where each example's tokens begin.
+    token_starts: Vec<usize>,
+    example_ids: Vec<i64>,
+    domains: Vec<i32>,
+    order: Vec<u32>,
+    row_of: Vec<u32>,
+    /// Where each row begins in `members`, the examples sorted by row.
+    row_starts: Vec<u32>,
+    members: Vec<u32>,
+}
+
+impl Window {
+    /// A window of `size` examples for rows of `max_length` tokens.
+    pub fn new(packing: Packing, size: usize, max_length: usize) -> Self {
+        let packer = match packing {
+            Packing::Bfd => Some(Packer::new(max_length)),
+            Packing::None => None,
+        };
+        Self {
+            size,
+            packer,
+            ids: Vec::new(),
+            kinds: Vec::new(),
+            lengths: Vec::new(),
+            token_starts: Vec::new(),
+            example_ids: Vec::new(),
+            domains: Vec::new(),
+            order: Vec::new(),
+            row_of: Vec::new(),
+            row_starts: Vec::new(),
+            members: Vec::new(),
+        }
+    }
+
+    /// Whether it holds as many examples as it should.
+    pub fn is_full(&self) -> bool {
+        // Unpacked rows gain nothing from waiting.
+        self.lengths.len() >= if self.packer.is_some() { self.size } else { 1 }
+    }
+
+    /// Adds an example.
+    pub fn push(&mut self, example: Packed<'_>) {
+        self.token_starts.push(self.ids.len());
+        self.ids.extend_from_slice(example.ids);
+        self.kinds.extend_from_slice(example.kinds);
+        self.lengths.push(example.ids.len() as u32);
+        self.example_ids.push(example.example_id);
+        self.domains.push(example.domain);
+    }
+
+    /// Hands every row to `row` and empties the window; returns the number of rows.
+    pub fn empty<E>(
+        &mut self,
+        mut row: impl FnMut(&mut dyn Iterator<Item = Packed<'_>>) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        let rows = self.arrange();
+        for index in 0..rows {
+            let members = self.row_starts[index] as usize..self.row_starts[index + 1] as usize;
+            let examples = &self.members[members];
+            row(&mut examples
+                .iter()
+                .map(|&example| self.packed(example as usize)))?;
+        }
+        self.ids.clear();
+        self.kinds.clear();
+        self.lengths.clear();
+        self.token_starts.clear();
+        self.example_ids.clear();
+        self.domains.clear();
+        Ok(rows as u64)
+    }
+
+    fn packed(&self, example: usize) -> Packed<'_> {
+        let start = self.token_starts[example];
+        let tokens = start..start + self.lengths[example] as usize;
+        Packed {
+            ids: &self.ids[tokens.clone()],
+            kinds: &self.kinds[tokens],
+            example_id: self.example_ids[example],
+            domain: self.domains[example],
+        }
+    }
+
+    /// Sorts the examples by row into `members`, within a row as they were placed.
+    fn arrange(&mut self) -> usize {
+        let examples = self.lengths.len();
+        let rows = match &mut self.packer {
+            Some(packer) => packer.pack(&self.lengths, &mut self.order, &mut self.row_of),
+            None => {
+                self.order.clear();
+                self.order.extend(0..examples as u32);
+                self.row_of.clone_from(&self.order);
+                examples
+            }
+        };
+        self.row_starts.clear();
+        self.row_starts.resize(rows + 2, 0);
+        for &row in &self.row_of {
+            self.row_starts[row as usize + 2] += 1;
+        }
+        for row in 2..self.row_starts.len() {
+            self.row_starts[row] += self.row_starts[row - 1];
+        }
+        self.members.clear();
+        self.members.resize(examples, 0);
+        for &example in &self.order {
+            // One ahead: after the loop each entry is where its row begins.
+            let slot = &mut self.row_starts[self.row_of[example as usize] as usize + 1];
+            self.members[*slot as usize] = example;
+            *slot += 1;
+        }
+        rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(packing: Packing, lengths: &[usize]) -> Vec<Vec<(i64, Vec<i32>)>> {
+        let mut window = Window::new(packing, 100, 8);
+        let mut found = Vec::new();
+        for _ in 0..2 {
+            found.clear();
+            for (number, &length) in lengths.iter().enumerate() {
+                window.push(Packed {
+                    ids: &vec![number as i32; length],
+                    kinds: &vec![0; length],
+                    example_id: number as i64 * 10,
+                    domain: -1,
+                });
+            }
+            let count = window.empty(|row| {
+                found.push(row.map(|one| (one.example_id, one.ids.to_vec())).collect());
+                Ok::<_, ()>(())
+            });
+            assert_eq!(count, Ok(found.len() as u64));
+        }
+        found
+    }
+
+    #[test]
+    fn packed_rows_hold_each_example_once() {
+        let found = rows(Packing::Bfd, &[3, 8, 5, 1, 2]);
+        let one = |number: i32, length| (i64::from(number) * 10, vec![number; length]);
+        let expected = vec![
+            vec![one(1, 8)],
+            vec![one(2, 5), one(0, 3)],
+            vec![one(4, 2), one(3, 1)],
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn unpacked_rows_keep_the_order() {
+        let found = rows(Packing::None, &[1, 3, 2]);
+        let ids: Vec<_> = found.iter().map(|row| (row.len(), row[0].0)).collect();
+        assert_eq!(ids, [(1, 0), (1, 10), (1, 20)]);
+    }
+}
