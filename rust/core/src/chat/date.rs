@@ -65,7 +65,9 @@ impl Date {
     }
 
     fn days_in_month(self, month: u32) -> u32 {
-        let is_leap = self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0);
+        let year = self.year;
+        let is_leap =
+            year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
         match month {
             2 if is_leap => 29,
             2 => 28,

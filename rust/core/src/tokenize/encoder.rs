@@ -190,9 +190,9 @@ impl Encoder {
             string.split(|_, whole| Ok(control::splits(&whole, outer.to_vec())))?;
             string.split(|_, piece| {
                 let window = 0..piece.len();
-                let cut = self
-                    .raw
-                    .cut(piece.get(), &window, |pattern, _| !pattern.is_control);
+                let cut = self.raw.cut(piece.get(), from_ref(&window), |pattern, _| {
+                    !pattern.is_control
+                });
                 Ok(control::splits(&piece, cut))
             })?;
             string.split(|_, mut piece| {
