@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 UV := $(BIN)/uv
 OUT ?= out/demo
+LOWEST := $(CURDIR)/.venv-lowest
+LOWEST_PYTHON ?= 3.10
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(BIN):$(PATH)
 # Rust's release profile everywhere: the dependencies are compiled once for the wheel and for the tests.
@@ -58,6 +60,17 @@ format: setup ## Format Rust and Python
 	cargo fmt --all
 	ruff format
 	ruff check --fix
+
+.PHONY: stubs
+stubs: setup ## Write python/limbeck/_native.pyi from the Rust signatures
+	maturin build $(CARGO_PROFILE) --quiet --generate-stubs --out target/stubs
+	unzip -qop "$$(ls -t target/stubs/*.whl | head -1)" limbeck/_native.pyi >python/limbeck/_native.pyi
+
+.PHONY: test-lowest
+test-lowest: ## Run the Python tests on the lowest supported versions
+	test -x $(LOWEST)/bin/python || $(UV) venv --quiet --python $(LOWEST_PYTHON) $(LOWEST)
+	$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --group dev --editable '.[peft]'
+	$(LOWEST)/bin/python -m pytest --ignore tests/packaging
 
 .PHONY: lock
 lock: setup ## Lock the development dependencies

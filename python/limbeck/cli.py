@@ -132,22 +132,24 @@ def prepare(
             dry_run=dry_run,
             progress=progress,
         )
-    out.print(summary(manifest))
+    out.print(summary(manifest), markup=False)
 
 
 @app.command()
 def inspect(
     prepared: Annotated[Path, typer.Argument(help="A prepared directory.")],
-    index: Annotated[int, typer.Option(help="Which example, by its id.")] = 0,
+    index: Annotated[int, typer.Option(help="Which packed row.")] = 0,
+    example: Annotated[int | None, typer.Option(help="Only this example, by its id.")] = None,
     recipe: RecipeFile = None,
     table: Annotated[bool, typer.Option(help="One token a line.")] = False,
 ) -> None:
-    """Show a prepared example, each token with its span kind and training weight."""
-    from limbeck.inspect import inspect as inspect_example
+    """Show a prepared row, each token with its span kind and training weight."""
+    from limbeck.inspect import inspect as inspect_row
     from limbeck.inspect import render
 
-    example = inspect_example(prepared, index=index, span_weights=_span_weights(recipe))
-    out.print(render(example, table=table))
+    weights = _span_weights(recipe)
+    shown = inspect_row(prepared, index=index, example=example, span_weights=weights)
+    out.print(render(shown, table=table))
 
 
 @app.command()
@@ -244,7 +246,7 @@ def evaluate(
             seed=seed,
             progress=progress,
         )
-    out.print(table(summary))
+    out.print(table(summary), markup=False)
 
 
 @app.command()
