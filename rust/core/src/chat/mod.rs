@@ -86,8 +86,8 @@ impl ChatTemplate {
             env,
             variables: variables
                 .into_iter()
-                .map(|(name, value)| (name, as_value(value)))
-                .collect(),
+                .map(|(name, value)| Ok((name, as_value(value)?)))
+                .collect::<Result<_>>()?,
         })
     }
 
@@ -142,11 +142,8 @@ pub fn render_chat(
             "pass a list of messages",
         ));
     };
-    let messages = messages
-        .into_iter()
-        .map(as_huggingface)
-        .map(as_value)
-        .collect();
+    let messages = messages.into_iter().map(as_huggingface).map(as_value);
+    let messages = messages.collect::<Result<Vec<_>>>()?.into_iter().collect();
     ChatTemplate::compile(PLACE, template, &variables)?
         .render(messages, add_generation_prompt)
         .map_err(|error| invalid(PLACE, &error))
@@ -172,23 +169,42 @@ fn as_huggingface(message: Json) -> Json {
     Json::Object(message)
 }
 
-fn as_value(json: Json) -> Value {
-    match json {
+fn as_value(json: Json) -> Result<Value> {
+    Ok(match json {
         Json::Null => Value::from(()),
         Json::Bool(value) => Value::from(value),
         Json::Number(number) => match (number.as_i64(), number.as_u64()) {
             (Some(value), _) => Value::from(value),
             (None, Some(value)) => Value::from(value),
-            (None, None) => Value::from(number.as_f64()),
+            (None, None) => float(number.as_f64().unwrap_or(f64::NAN))?,
         },
         Json::String(text) => Value::from(text),
-        Json::Array(items) => items.into_iter().map(as_value).collect(),
-        Json::Object(entries) => Value::from_pairs(
-            entries
+        Json::Array(items) => {
+            let items = items.into_iter().map(as_value);
+            items.collect::<Result<Vec<_>>>()?.into_iter().collect()
+        }
+        Json::Object(entries) => {
+            let entries = entries
                 .into_iter()
-                .map(|(name, value)| (name, as_value(value))),
-        ),
+                .map(|(name, value)| Ok((name, as_value(value)?)));
+            Value::from_pairs(entries.collect::<Result<Vec<_>>>()?)
+        }
+    })
+}
+
+/// Joined to a string (`~`) a float is printed by minijinja, which knows no exponents.
+fn float(value: f64) -> Result<Value> {
+    let number = Value::from(value);
+    let text = python::float_repr(value);
+    if number.to_string() == text {
+        return Ok(number);
     }
+    let remedy = "pass it as text";
+    Err(Error::input(
+        "prepare.chat_variables",
+        format!("{text} is no plain number"),
+        remedy,
+    ))
 }
 
 fn invalid(place: &str, error: &JinjaError) -> Error {

@@ -27,11 +27,11 @@ pub(super) fn install(env: &mut Environment<'_>) {
     for name in ["escape", "e", "forceescape", "urlencode"] {
         env.remove_filter(name);
     }
-    env.add_test("sequence", |value: &Value| {
-        matches!(
-            value.kind(),
-            ValueKind::Seq | ValueKind::Map | ValueKind::String
-        )
+    // Python asks for a length and items, which an undefined value has, too.
+    env.add_test("sequence", |value: &Value| match value.kind() {
+        ValueKind::Seq | ValueKind::Map | ValueKind::String | ValueKind::Undefined => true,
+        ValueKind::Iterable => value.len().is_some(),
+        _ => false,
     });
     env.add_test("iterable", |value: &Value| {
         value.is_undefined()
@@ -266,18 +266,11 @@ fn split<'t>(text: &'t str, separator: Option<&str>, limit: Option<usize>) -> Ve
     let mut words = Vec::new();
     let mut rest = text.trim_start_matches(is_space);
     while !rest.is_empty() {
-        let end = match limit {
-            Some(limit) if words.len() >= limit => None,
-            _ => rest.find(is_space),
-        };
+        // The last of a limited number of words keeps the whitespace at its end.
+        let is_last = limit.is_some_and(|limit| words.len() >= limit);
+        let end = rest.find(is_space).filter(|_| !is_last);
         let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
-        words.push(
-            if end.is_none() && limit.is_some_and(|limit| words.len() >= limit) {
-                word.trim_end_matches(is_space)
-            } else {
-                word
-            },
-        );
+        words.push(word);
         rest = after.trim_start_matches(is_space);
     }
     words
@@ -294,7 +287,7 @@ fn rsplit<'t>(text: &'t str, separator: Option<&str>, limit: Option<usize>) -> V
             let mut rest = text.trim_end_matches(is_space);
             while !rest.is_empty() {
                 if limit.is_some_and(|limit| words.len() >= limit) {
-                    words.push(rest.trim_start_matches(is_space));
+                    words.push(rest);
                     break;
                 }
                 let word_start = rest.rfind(is_space).map_or(0, |at| {
@@ -412,10 +405,10 @@ mod tests {
     #[test]
     fn splitting() {
         assert_eq!(split(" a  b c ", None, None), ["a", "b", "c"]);
-        assert_eq!(split(" a  b c ", None, Some(1)), ["a", "b c"]);
+        assert_eq!(split(" a  b c ", None, Some(1)), ["a", "b c "]);
         assert_eq!(split("a,b,c", Some(","), Some(1)), ["a", "b,c"]);
         assert_eq!(rsplit("a,b,c", Some(","), Some(1)), ["a,b", "c"]);
-        assert_eq!(rsplit(" a  b c ", None, Some(1)), ["a  b", "c"]);
+        assert_eq!(rsplit(" a  b c ", None, Some(1)), [" a  b", "c"]);
         assert_eq!(rsplit(" a\x1cb ", None, None), ["a", "b"]);
         assert_eq!(
             lines("a\r\nb\u{2028}c\n", true),

@@ -33,9 +33,16 @@ pub(super) fn prepare(place: &str, source: &str) -> Result<String> {
             Some("generation") => out.push_str(&tag.replacen("generation", "with", 1)),
             Some("endgeneration") => out.push_str(&tag.replacen("endgeneration", "endwith", 1)),
             Some("raw") => {
-                // Up to its end everything is text, tags included.
+                // Up to its end everything is text, tags included. Jinja2 keeps the newline
+                // after it, which minijinja takes for that of a block unless told.
                 let end = raw_end(rest).unwrap_or(rest.len());
-                out.push_str(tag);
+                match tag.strip_suffix("%}") {
+                    Some(head) if !head.ends_with('-') => {
+                        out.push_str(head);
+                        out.push_str("+%}");
+                    }
+                    _ => out.push_str(tag),
+                }
                 out.push_str(&rest[..end]);
                 rest = &rest[end..];
             }
@@ -171,7 +178,7 @@ mod tests {
         for source in [
             "generation {# {% generation %} #}",
             "{{ '{% generation %}' }}",
-            "{% raw %}{% generation %}{{ '{% endraw %}",
+            "{% raw -%}{% generation %}{{ '{% endraw %}",
             "{{ {'a': {'b': '}}'}} }}{% set generation = 1 %}",
         ] {
             assert_eq!(prepared(source), source);
