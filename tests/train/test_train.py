@@ -86,7 +86,7 @@ def test_alignment_is_trained_and_saved_beside_the_student(tmp_path, prepared, s
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_lora_trains_the_added_rows_and_merges(tmp_path, prepared, tied):
-    pytest.importorskip("peft")
+    peft = pytest.importorskip("peft")
     from tests.train.conftest import make_tokenizer, tiny_model
     from transformers import AutoModelForCausalLM
 
@@ -113,8 +113,9 @@ def test_lora_trains_the_added_rows_and_merges(tmp_path, prepared, tied):
     )
     assert not (adapter / "model.safetensors").exists()
     ids = torch.tensor([[5, 6, sem, 7, 8]])
-    logits = [AutoModelForCausalLM.from_pretrained(d)(ids).logits for d in (merged, adapter)]
-    torch.testing.assert_close(logits[0], logits[1], rtol=1e-4, atol=1e-5)
+    whole, start = (AutoModelForCausalLM.from_pretrained(d) for d in (merged, base))
+    adapted = peft.PeftModel.from_pretrained(start, adapter)
+    torch.testing.assert_close(whole(ids).logits, adapted(ids).logits, rtol=1e-4, atol=1e-5)
     record = json.loads((merged / "training.json").read_text())
     assert record["trainable_parameters"] < record["parameters"]
 

@@ -13,6 +13,11 @@ from limbeck.data import load_prepared
 from limbeck.errors import InputError
 from limbeck.trainer import DistillConfig, DistillTrainer
 
+# Renamed in transformers 5.2x.
+CHECKPOINTING = next(
+    name for name in ("activation_checkpointing", "gradient_checkpointing")
+    if name in DistillConfig.__dataclass_fields__
+)  # fmt: skip
 BOTH = [{"name": "cross_entropy"}, {"name": "semantic_alignment", "weight": 0.5}]
 
 
@@ -232,13 +237,13 @@ def test_defaults_fit_the_device(tmp_path):
     assert config.gradient_checkpointing is False
     assert config.report_to == []
     assert json.loads(config.to_json_string())["objectives"] == [{"name": "cross_entropy"}]
-    on = DistillConfig(output_dir=str(tmp_path), use_cpu=True, activation_checkpointing=True)
+    on = DistillConfig(output_dir=str(tmp_path), use_cpu=True, **{CHECKPOINTING: True})
     assert on.gradient_checkpointing is True
 
 
 def test_activation_checkpointing_changes_no_weight(prepared, targets, tmp_path):
     runs = [
-        make_trainer(prepared, targets, tmp_path, activation_checkpointing=on, max_steps=2)
+        make_trainer(prepared, targets, tmp_path, **{CHECKPOINTING: on}, max_steps=2)
         for on in (False, True)
     ]
     for run in runs:
