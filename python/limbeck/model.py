@@ -126,6 +126,7 @@ def create_student(
         ...     is_untrained(create_student(spec, [path], Path(directory, "base"), seed=0))
         True
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig, AutoModelForCausalLM, set_seed
 
     from limbeck.word_tokenizer import record_texts, train_tokenizer
@@ -145,7 +146,7 @@ def create_student(
         config = AutoConfig.for_model(model_type, **values, **ids)
         set_seed(seed)
         model = AutoModelForCausalLM.from_config(config)
-    except (ValueError, TypeError, ArithmeticError) as error:
+    except (ValueError, TypeError, ArithmeticError, StrictDataclassError) as error:
         raise InputError(
             f"student.config: transformers makes no causal language model of it: {error}; start "
             "from the config.json of one you know"

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 
 # Controls (C0, C1), soft hyphen, zero-width and direction marks, line separators, annotations, lone
-# surrogates and tag characters. Joiners (U+200C, U+200D) stay: emoji and many scripts need them.
+# surrogates, non-characters and tags. Joiners (U+200C, U+200D) stay: emoji and many scripts
+# need them.
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+    "\ufdd0-\ufdef\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 

@@ -270,8 +270,11 @@ def write_prepared(path: Path, records: list[Record], template: str, source: str
         "kept": len(kept),
         "rejected": dict(Counter(reasons)),
         "unverified": 3,
+        "other_split": 21,
     }
     manifest = {
+        "format": 1,
+        "fingerprint": "c" * 16,
         "records": found,
         "sources": [{"path": source, "records": found}],
         "bytes_kept": 91234,

@@ -214,3 +214,11 @@ def test_looking_needs_no_torch(run_dir: Path) -> None:
     subprocess.run(
         [sys.executable, "-c", code, run_dir / "prepared"], check=True, capture_output=True
     )
+
+
+def test_a_long_source_is_not_cut(fake: Any, tmp_path: Path) -> None:
+    fake.source = "/data/" + "long/" * 30 + "records.jsonl"
+    prepared = fake.write(tmp_path / "run") / "prepared"
+    console = Console(file=io.StringIO(), width=80, soft_wrap=True)
+    console.print(render(inspect(prepared, example=0)))
+    assert f"{fake.source}:1  domain orchard" in console.file.getvalue()

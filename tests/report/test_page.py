@@ -142,6 +142,14 @@ def test_control_characters_are_spelled_out(fake: Any, tmp_path: Path) -> None:
     assert r"red \x1b[31m \x00 \u202e back" in page
 
 
+def test_names_that_plots_would_choke_on(fake: Any, tmp_path: Path) -> None:
+    fake.tasks = {"$\\frac{$ \x1b\x00 \uffff": 0.5, "问答 %s": 0.1}
+    page = report(fake.write(tmp_path / "run")).read_text("utf-8")
+    (drawing,) = re.findall(r'<svg[^>]*id="accuracy".*?</svg>', page, flags=re.DOTALL)
+    assert r"$\frac{$ \x1b\x00 \uffff</text>" in drawing
+    assert "问答 %s</text>" in drawing
+
+
 def test_diverged_training_is_drawn_as_far_as_it_goes(run_dir: Path) -> None:
     path = run_dir / "student" / "trainer_state.json"
     state = json.loads(path.read_text("utf-8"))

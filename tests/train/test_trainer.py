@@ -3,9 +3,6 @@
 import json
 import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +13,11 @@ from limbeck.data import load_prepared
 from limbeck.errors import InputError
 from limbeck.trainer import DistillConfig, DistillTrainer
 
+# Renamed in transformers 5.2x.
+CHECKPOINTING = next(
+    name for name in ("activation_checkpointing", "gradient_checkpointing")
+    if name in DistillConfig.__dataclass_fields__
+)  # fmt: skip
 BOTH = [{"name": "cross_entropy"}, {"name": "semantic_alignment", "weight": 0.5}]
 
 
@@ -53,13 +55,11 @@ def logged(trainer, key):
 
 def test_one_batch_of_three_equals_three_of_one(prepared, targets, tmp_path):
     """SGD, so that the weights after a step are the gradients."""
-    common = {"optim": "sgd", "learning_rate": 0.1, "max_steps": 2, "max_grad_norm": 0.0}
     runs = {}
     for batch_size, accumulation in ((3, 1), (1, 3), (2, 2)):
         trainer = make_trainer(
             prepared, targets, tmp_path, per_device_train_batch_size=batch_size,
-            gradient_accumulation_steps=accumulation, train_sampling_strategy="sequential",
-            **common,
+            gradient_accumulation_steps=accumulation, **SGD,
         )  # fmt: skip
         trainer.train()
         runs[batch_size] = trainer
@@ -158,51 +158,42 @@ def test_evaluation_gives_a_loss_and_counts_nothing(prepared, targets, tmp_path)
     assert trainer.total_counts()["tokens"] == 0
 
 
-SCRIPT = """
-import sys, torch
-sys.path[:0] = [{root!r}]
-from pathlib import Path
-from tests.train.test_trainer import make_trainer, weights
-trainer = make_trainer(
-    {prepared!r}, {targets!r}, {output!r}, optim="sgd", learning_rate=0.1, max_steps=2,
-    max_grad_norm=0.0, train_sampling_strategy="sequential", ddp_backend="gloo",
-    per_device_train_batch_size=2, accelerator_config={{"even_batches": False}},
-)
-trainer.train()
-if trainer.is_world_process_zero():
-    state = {{k: v.contiguous() for k, v in weights(trainer).items()}}
-    torch.save([state, trainer.state.log_history], {output!r} + "/rank0.pt")
-"""
+SGD = {
+    "optim": "sgd", "learning_rate": 0.1, "max_steps": 2, "max_grad_norm": 0.0,
+    "train_sampling_strategy": "sequential",
+}  # fmt: skip
+
+
+def run_rank(rank, port, prepared, targets, output_dir):
+    """One of two processes, forked: what the parent knows of its own must be forgotten."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    os.environ |= {
+        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+    }  # fmt: skip
+    trainer = make_trainer(
+        prepared, targets, output_dir, **SGD, per_device_train_batch_size=2, ddp_backend="gloo",
+        accelerator_config={"even_batches": False},
+    )  # fmt: skip
+    assert trainer.accelerator.num_processes == 2
+    trainer.train()
+    if rank == 0:
+        torch.save([weights(trainer), trainer.state.log_history], output_dir / "rank0.pt")
+    torch.distributed.destroy_process_group()
 
 
 def test_two_processes_equal_one(prepared, targets, tmp_path):
     """Rank 0 sees two rows, rank 1 the third: unequal shares of one global normalizer."""
-    one = make_trainer(
-        prepared, targets, tmp_path / "one", optim="sgd", learning_rate=0.1, max_steps=2,
-        max_grad_norm=0.0, train_sampling_strategy="sequential", per_device_train_batch_size=3,
-    )  # fmt: skip
+    one = make_trainer(prepared, targets, tmp_path, **SGD, per_device_train_batch_size=3)
     one.train()
-    root = str(Path(__file__).parents[2])
-    script = tmp_path / "rank.py"
-    script.write_text(
-        SCRIPT.format(root=root, prepared=str(prepared), targets=str(targets), output=str(tmp_path))
-    )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    common = {
-        **os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-        "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
-    }  # fmt: skip
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, str(script)], stderr=subprocess.PIPE, text=True,
-            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    errors = [process.communicate(timeout=120)[1] for process in ranks]
-    assert all(process.returncode == 0 for process in ranks), "\n".join(errors)[-3000:]
+    torch.multiprocessing.start_processes(
+        run_rank, (port, prepared, targets, tmp_path), nprocs=2, start_method="fork"
+    )
     state, history = torch.load(tmp_path / "rank0.pt", weights_only=True)
     assert_equal(weights(one), state, rtol=1e-4, atol=1e-6)
     for key in ("loss", "cross_entropy", "semantic_alignment", "cosine", "trained_share"):
@@ -246,13 +237,13 @@ def test_defaults_fit_the_device(tmp_path):
     assert config.gradient_checkpointing is False
     assert config.report_to == []
     assert json.loads(config.to_json_string())["objectives"] == [{"name": "cross_entropy"}]
-    on = DistillConfig(output_dir=str(tmp_path), use_cpu=True, activation_checkpointing=True)
+    on = DistillConfig(output_dir=str(tmp_path), use_cpu=True, **{CHECKPOINTING: True})
     assert on.gradient_checkpointing is True
 
 
 def test_activation_checkpointing_changes_no_weight(prepared, targets, tmp_path):
     runs = [
-        make_trainer(prepared, targets, tmp_path, activation_checkpointing=on, max_steps=2)
+        make_trainer(prepared, targets, tmp_path, **{CHECKPOINTING: on}, max_steps=2)
         for on in (False, True)
     ]
     for run in runs:

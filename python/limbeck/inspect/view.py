@@ -39,12 +39,11 @@ def render(shown: Inspection, *, table: bool = False) -> RenderableType:
         table: One line for each token, with its id and position, instead of running text.
     """
     from rich.console import Group
-    from rich.padding import Padding
 
     body = _token_table if table else _running_text
     parts: list[RenderableType] = [_heading(shown)]
     for example in shown.examples:
-        parts += [Padding(_caption(example), (1, 0, 0, 0)), body(example)]
+        parts += [_caption(example), body(example)]
     return Group(*parts)
 
 
@@ -71,7 +70,7 @@ def _caption(example: Example) -> Text:
     from rich.text import Text
 
     trained = sum(token.weight != 0 for token in example.tokens)
-    caption = Text(f"example {example.id}", style="bold")
+    caption = Text(f"\nexample {example.id}", style="bold")
     facts = [
         f"record {example.record}" if example.record else "",
         f"{example.source}:{example.line}",

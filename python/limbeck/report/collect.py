@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from limbeck.config import Recipe
 from limbeck.errors import InputError
+from limbeck.evaluate import Summary
+from limbeck.prepare import Manifest
 from limbeck.report.formats import (
-    Manifest,
     Rejection,
     Sample,
     StudentCard,
-    Summary,
     TrainerState,
     Training,
     read_json,

@@ -44,7 +44,7 @@ def results_table(run_dir: str | Path) -> RenderableType:
                 f"{100 * found.low:.1f}–{100 * found.high:.1f}",
                 percent(found.chance),
                 str(found.questions),
-                "–" if found.tokens_per_answer is None else f"{found.tokens_per_answer:.1f}",
+                f"{found.tokens_per_answer:.1f}",
                 end_section=n + 1 == len(rows),
             )
     parts: list[RenderableType] = [table] if run.tasks else [Text("no evaluation in this run")]

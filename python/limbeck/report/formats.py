@@ -1,4 +1,7 @@
-"""What the report reads from each stage's files; keys that it does not show are passed over."""
+"""What the report reads of the files that no other module has a class for, and how it reads them.
+
+Keys that are not shown are passed over.
+"""
 
 from __future__ import annotations
 
@@ -7,55 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from limbeck.errors import InputError
 
-ShownT = TypeVar("ShownT", bound="Shown")
+FormatT = TypeVar("FormatT")
 
 
 class Shown(BaseModel):
     """A part of a stage's file."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Counts(Shown):
-    """What became of candidates: read = kept + the sum of rejected."""
-
-    read: int
-    kept: int
-    rejected: dict[str, int]
-    unverified: int = 0
-
-
-class Source(Shown):
-    """A record file."""
-
-    path: str
-    records: Counts
-
-
-class Steps(Shown):
-    """Optimizer steps of one epoch at batch size 1, with packing and without."""
-
-    packed: int
-    unpacked: int
-
-
-class Manifest(Shown):
-    """`prepared/manifest.json`."""
-
-    records: Counts
-    sources: tuple[Source, ...]
-    tokens: dict[str, int]
-    rows: int
-    examples: int
-    fill: float
-    max_length: int
-    steps: Steps
-    template: str
-    versions: dict[str, Any] = {}
 
 
 class Rejection(Shown):
@@ -93,28 +58,6 @@ class TrainerState(Shown):
     log_history: tuple[dict[str, Any], ...]
 
 
-class TaskResult(Shown):
-    """A task of `evaluate/summary.json`; shares are of 1, `low` and `high` a 95 % interval."""
-
-    accuracy: float
-    low: float
-    high: float
-    questions: int
-    samples: int
-    correct: int
-    chance: float | None = None
-    tokens_per_answer: float | None = None
-    answered: float | None = None
-
-
-class Summary(Shown):
-    """`evaluate/summary.json`."""
-
-    decoding: dict[str, Any] = {}
-    seed: int | None = None
-    tasks: dict[str, TaskResult]
-
-
 class Sample(Shown):
     """A line of `evaluate/results.jsonl`."""
 
@@ -129,7 +72,7 @@ class Sample(Shown):
     tokens_generated: int
 
 
-def read_json(kind: type[ShownT], path: Path) -> ShownT | None:
+def read_json(kind: type[FormatT], path: Path) -> FormatT | None:
     """The file as a `kind`; None where there is no such file.
 
     Raises:
@@ -141,10 +84,10 @@ def read_json(kind: type[ShownT], path: Path) -> ShownT | None:
         return None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text; run its stage again") from None
-    return _check(kind, text, str(path))
+    return _check(TypeAdapter(kind), text, str(path))
 
 
-def read_lines(kind: type[ShownT], path: Path) -> Iterator[ShownT]:
+def read_lines(kind: type[FormatT], path: Path) -> Iterator[FormatT]:
     """Each line of a JSONL file as a `kind`; nothing where there is no such file.
 
     Raises:
@@ -152,15 +95,16 @@ def read_lines(kind: type[ShownT], path: Path) -> Iterator[ShownT]:
     """
     if not path.exists():
         return
+    adapter = TypeAdapter(kind)
     with path.open(encoding="utf-8", errors="replace") as lines:
         for n, line in enumerate(lines, start=1):
             if line.strip():
-                yield _check(kind, line, f"{path}:{n}")
+                yield _check(adapter, line, f"{path}:{n}")
 
 
-def _check(kind: type[ShownT], text: str, place: str) -> ShownT:
+def _check(adapter: TypeAdapter[FormatT], text: str, place: str) -> FormatT:
     try:
-        return kind.model_validate(json.loads(text))
+        return adapter.validate_python(json.loads(text))
     except ValidationError as error:
         fault = error.errors()[0]
         key = ".".join(map(str, fault["loc"])) or "the whole"

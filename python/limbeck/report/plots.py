@@ -51,8 +51,7 @@ def _forest(name: str, title: str, heading: str, rows: Sequence[tuple[str, Resul
         axes = drawing.subplots()
         for y, (_, row) in enumerate(rows):
             result, colour = row.result, series(row.number)
-            if result.chance is not None:
-                axes.plot([result.chance] * 2, [y - 0.5, y + 0.5], ":", color=MUTED, linewidth=1.5)
+            axes.plot([result.chance] * 2, [y - 0.5, y + 0.5], ":", color=MUTED, linewidth=1.5)
             axes.plot([result.low, result.high], [y, y], color=colour, linewidth=2.2, alpha=0.6)
             axes.plot(
                 [result.accuracy],

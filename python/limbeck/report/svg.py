@@ -104,7 +104,7 @@ def figure(width: float, height: float, name: str) -> Iterator[Figure]:
 def finish(drawing: Figure, name: str, title: str, description: str) -> Plot:
     """The drawing as an inline `<svg>` with a title and a description."""
     buffer = io.StringIO()
-    drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    drawing.savefig(buffer, format="svg")
     # matplotlib has just written this XML, with every text in it escaped.
     root = ElementTree.fromstring(buffer.getvalue())  # noqa: S314
     _strip(root)

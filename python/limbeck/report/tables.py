@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from limbeck.config import Recipe
+from limbeck.evaluate import TaskSummary
+from limbeck.prepare import SourceCounts
 from limbeck.report import words
 from limbeck.report.collect import MethodRun, Run
-from limbeck.report.formats import Rejection, Sample, Source, TaskResult, Training
+from limbeck.report.formats import Rejection, Sample, Training
 
 NOT_CURVES = ("step", "epoch", "total_flos", "num_input_tokens_seen")  # of the trainer's log
 THROUGHPUT = "tokens_per_second"
@@ -28,13 +30,13 @@ class Result:
 
     number: int
     method: str
-    result: TaskResult
+    result: TaskSummary
     best: bool
 
     @property
-    def above_chance(self) -> bool | None:
-        """Whether the whole interval is above chance; None where chance is unknown."""
-        return None if self.result.chance is None else self.result.low > self.result.chance
+    def above_chance(self) -> bool:
+        """Whether the whole interval is above chance."""
+        return self.result.low > self.result.chance
 
 
 def results(run: Run) -> dict[str, list[Result]]:
@@ -109,9 +111,9 @@ def reasons(run: Run) -> list[str]:
     return sorted((each for each in totals if totals[each]), key=lambda each: -totals[each])
 
 
-def sources(run: Run) -> list[tuple[list[str], tuple[Source, ...]]]:
+def sources(run: Run) -> list[tuple[list[str], tuple[SourceCounts, ...]]]:
     """The record files with their counts; methods that counted the same stand together."""
-    groups: list[tuple[list[str], tuple[Source, ...]]] = []
+    groups: list[tuple[list[str], tuple[SourceCounts, ...]]] = []
     for method in run.methods:
         if method.manifest is None:
             continue

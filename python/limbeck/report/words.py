@@ -35,14 +35,14 @@ def task(name: str) -> str:
     return Path(name).name if "/" in name else name.replace("_", " ")
 
 
-def percent(share: float | None) -> str:
+def percent(share: float) -> str:
     """A share of 1, in percent.
 
     Example:
         >>> percent(0.845)
         '84.5 %'
     """
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return f"{100 * share:.1f} %"
 
 
 def count(number: float | None) -> str:

@@ -4,9 +4,25 @@
 //! per token) → pack → shard (Arrow), walked by the pipeline. No Python in here.
 
 pub mod answer;
+pub mod candidate;
 pub mod chat;
+pub mod collect;
+pub mod config;
 pub mod error;
+pub mod filter;
+pub mod manifest;
+pub mod ordered;
+pub mod pack;
+pub mod pipeline;
+pub mod publish;
+pub mod read;
+pub mod record;
+pub mod shard;
 pub mod template;
 pub mod tokenize;
+pub mod window;
 
+pub use config::Config;
 pub use error::{Error, Result};
+pub use manifest::Manifest;
+pub use pipeline::{Progress, prepare};

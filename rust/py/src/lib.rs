@@ -1,5 +1,6 @@
 //! `limbeck._native`: options in, core call, error out.
 
+mod prepare;
 mod text;
 
 use limbeck_core::Error;
@@ -30,5 +31,12 @@ mod _native {
     #[pymodule_export]
     use super::InputError;
     #[pymodule_export]
+    use super::prepare::prepare;
+    #[pymodule_export]
     use super::text::{Renderer, answers_equal, conclusion, render_chat};
+
+    /// The version of the package.
+    #[pymodule_export]
+    #[expect(non_upper_case_globals, reason = "a Python name")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
 }
