@@ -144,19 +144,30 @@ fn claim(after: &str) -> Option<&str> {
     };
     let start =
         rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | '*' | '_'));
-    // Before the sentence is measured: a text full of denials must not cost a scan each.
-    if start
-        .get(..4)
-        .is_some_and(|word| word.eq_ignore_ascii_case("not "))
+    // Neither a denial nor a clause is an answer. Looked at before the sentence is measured:
+    // a text full of denials must not cost a scan each.
+    if ["not ", "that "]
+        .iter()
+        .any(|word| after_word(start, word).is_some())
     {
         return None;
     }
+    let start = ["probably ", "most likely ", "likely "]
+        .iter()
+        .find_map(|hedge| after_word(start, hedge))
+        .unwrap_or(start);
     let content = &start[..sentence_end(start)];
     let content = content.trim_end_matches(|c: char| c.is_whitespace() || c == '*');
     content
         .chars()
         .any(char::is_alphanumeric)
         .then_some(content)
+}
+
+/// What follows `word`, in any case, at the start of `text`.
+fn after_word<'t>(text: &'t str, word: &str) -> Option<&'t str> {
+    let head = text.get(..word.len())?;
+    head.eq_ignore_ascii_case(word).then(|| &text[word.len()..])
 }
 
 /// The byte at which the first sentence or line of `text` ends.
@@ -205,6 +216,7 @@ mod tests {
         reads("**Final Answer**: 42.", "42");
         reads("ANSWER IS (B). Indeed.", "(B)");
         reads("The answer is yes! Of course.", "yes");
+        reads("The answer is most likely England.", "England");
         reads("The answer is:\n\n3.5", "3.5");
         reads("The answer is Mr. Smith. He came.", "Mr. Smith");
         reads("The answer is \"nan.\" Really.", "\"nan");
@@ -236,6 +248,7 @@ mod tests {
         reads_nothing("");
         reads_nothing("2 + 2 = 4");
         reads_nothing("The answer is not 5.");
+        reads_nothing("The answer is that the coin is heads up.");
         reads_nothing("The answer is");
         reads_nothing("The answer is ...");
         reads_nothing("What is the answer? She answered: yes");

@@ -5,7 +5,8 @@ use super::number::Number;
 /// Whether two answers say the same.
 ///
 /// Numbers are equal within 1e-9 of the larger; a unit, a currency or a percent sign may be
-/// missing on one side but not differ ("10" is "10%", "5 km" is not "5 m"; "10%" is not "0.1").
+/// missing on one side but not differ ("10" is "10%", "5 km" is not "5 m"; "10%" is not "0.1"),
+/// and one side may be an equation ("x = 5" is "5").
 /// Option letters may carry a label and their text ("B" is "(B) banana"), yes and no their
 /// reason ("no" is "No, it sinks."). All else is compared as text without case, spacing,
 /// surrounding quotes, emphasis and final punctuation. A blank answer equals nothing.
@@ -25,12 +26,22 @@ pub fn equal(a: &str, b: &str) -> bool {
     if same_text(bare_a, bare_b) {
         return true;
     }
-    if let (Some(a), Some(b)) = (Number::parse(bare_a), Number::parse(bare_b)) {
+    if let (Some(a), Some(b)) = numbers(bare_a, bare_b) {
         return a.equals(&b);
     }
     [choice, polarity]
         .into_iter()
         .any(|read| matches!((read(bare_a), read(bare_b)), (Some(a), Some(b)) if a.agrees(&b)))
+}
+
+/// Both as numbers; where one is a number, the other may be an equation that ends in one.
+fn numbers<'t>(a: &'t str, b: &'t str) -> (Option<Number<'t>>, Option<Number<'t>>) {
+    let solved = |text: &'t str| Number::parse(text.rsplit_once('=')?.1);
+    match (Number::parse(a), Number::parse(b)) {
+        (Some(a), None) => (Some(a), solved(b)),
+        (None, Some(b)) => (solved(a), Some(b)),
+        both => both,
+    }
 }
 
 /// A short answer and what is said about it.
@@ -46,7 +57,7 @@ impl Headed<'_> {
     }
 }
 
-/// Reads `B`, `(B)`, `B)`, `[B]`, `B.`, `B:`, each with or without the option's text.
+/// Reads `B`, `(B)`, `B)`, `[B]`, `B.`, `B:`, `B,`, each with or without the option's text.
 ///
 /// A letter without a label is only an option when it stands alone: "a cat" is none.
 fn choice(text: &str) -> Option<Headed<'_>> {
@@ -69,7 +80,7 @@ fn choice(text: &str) -> Option<Headed<'_>> {
     }
     let labels: &[char] = match (is_wrapped, head.as_bytes()[0].is_ascii_uppercase()) {
         (true, _) => &[')', ']'],
-        (false, true) => &[')', '.', ':'],
+        (false, true) => &[')', '.', ':', ','],
         (false, false) => &[')'],
     };
     let tail = after.strip_prefix(labels)?;
@@ -87,7 +98,13 @@ fn polarity(text: &str) -> Option<Headed<'_>> {
             .get(..word.len())
             .filter(|head| head.eq_ignore_ascii_case(word))?;
         let after = &text[word.len()..];
-        (after.is_empty() || after.starts_with([',', '.', ';', ':', '!'])).then(|| Headed {
+        let mark = [',', '.', ';', ':', '!'];
+        let is_alone = after.is_empty()
+            || after.starts_with(mark)
+            || [" -", " –", " —"]
+                .iter()
+                .any(|dash| after.starts_with(dash));
+        is_alone.then(|| Headed {
             head,
             tail: undecorated(after),
         })
@@ -189,6 +206,9 @@ mod tests {
         same("33", "$33\\%$");
         same("10", "10%");
         same("**7**", "\\boxed{7}");
+        same("17", "8 + 9 = 17");
+        same("$x = 5$", "5");
+        differ("x = 5", "y = 5");
         differ("10%", "0.1");
         differ("5 km", "5 m");
         differ("$5", "€5");
@@ -212,6 +232,7 @@ mod tests {
         same("B", "B. banana");
         same("(B) banana", "B: Banana");
         same("C", "option C");
+        same("A", "A, sick person");
         differ("A", "a cat");
         differ("(A) red", "(A) blue");
         differ("J. K. Rowling", "J. R. R. Tolkien");
@@ -222,6 +243,7 @@ mod tests {
     #[test]
     fn yes_and_no() {
         same("yes", "Yes, because it floats.");
+        same("no", "no – it sinks");
         same("no", "No.");
         differ("no", "no one");
         differ("no", "yes, no");

@@ -118,14 +118,14 @@ fn touches_word(text: &str, range: &Range<usize>) -> bool {
 }
 
 /// The pieces of a string as `tokenizers` wants them; an added token comes with its id.
-pub(super) fn splits(string: &NormalizedString, pieces: Vec<Piece>) -> Vec<Split> {
+pub(super) fn splits(string: NormalizedString, pieces: &[Piece]) -> Vec<Split> {
     if let [(None, _)] = pieces[..] {
-        return vec![(string.clone(), None)];
+        return vec![(string, None)];
     }
     pieces
-        .into_iter()
+        .iter()
         .filter_map(|(id, range)| {
-            let slice = string.slice(normalizer::Range::Normalized(range))?;
+            let slice = string.slice(normalizer::Range::Normalized(range.clone()))?;
             let tokens = id.map(|id| {
                 let text = slice.get().to_owned();
                 let length = text.len();

@@ -187,13 +187,13 @@ impl Encoder {
         let mut is_unchanged = true;
         let mut string = PreTokenizedString::from(text);
         let encoded = (|| {
-            string.split(|_, whole| Ok(control::splits(&whole, outer.to_vec())))?;
+            string.split(|_, whole| Ok(control::splits(whole, outer)))?;
             string.split(|_, piece| {
                 let window = 0..piece.len();
                 let cut = self.raw.cut(piece.get(), from_ref(&window), |pattern, _| {
                     !pattern.is_control
                 });
-                Ok(control::splits(&piece, cut))
+                Ok(control::splits(piece, &cut))
             })?;
             string.split(|_, mut piece| {
                 if let Some(normalizer) = normalizer {
@@ -212,7 +212,7 @@ impl Encoder {
                                 )
                             })
                     });
-                Ok(control::splits(&piece, cut))
+                Ok(control::splits(piece, &cut))
             })?;
             if let Some(pre_tokenizer) = pre_tokenizer {
                 pre_tokenizer.pre_tokenize(&mut string)?;

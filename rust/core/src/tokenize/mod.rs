@@ -91,7 +91,7 @@ struct Scratch {
 /// Why a candidate cannot be rendered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenderProblem {
-    /// The field at fault.
+    /// The field at fault; `completion` where it may be any that the template writes there.
     pub field: &'static str,
     /// Whether the field is needed and blank.
     pub is_blank: bool,
@@ -291,7 +291,7 @@ impl Renderer {
                     "the chat template does not end the turn with {:?}",
                     self.end_token
                 );
-                return Err(RenderProblem::new("answer", problem));
+                return Err(in_completion(problem));
             }
         };
         text.literal(&turn.text[..turn.user.start], SpanKind::Prompt);
@@ -383,5 +383,5 @@ fn in_question(problem: String) -> RenderProblem {
 }
 
 fn in_completion(problem: String) -> RenderProblem {
-    RenderProblem::new("answer", problem)
+    RenderProblem::new("completion", problem)
 }

@@ -38,7 +38,13 @@ pub(super) fn load(path: &Path, config: &RenderConfig) -> Result<Renderer> {
         let remedy = "save the tokenizer again with a current `tokenizers`";
         Error::input(&place, format!("no tokenizer: {error}"), remedy)
     })?;
-    let prefix = prefix(&place, &tokenizer)?;
+    let saved_again = |error: tokenizers::Error| {
+        Error::input(&place, error.to_string(), "save the tokenizer again")
+    };
+    // What the file sets for batches of its own must not touch ours.
+    tokenizer.with_truncation(None).map_err(saved_again)?;
+    tokenizer.with_padding(None);
+    let prefix = prefix(&tokenizer).map_err(saved_again)?;
     let new_tokens = add(&place, &mut tokenizer, &config.added_tokens)?;
     let chat = chat(&place, &files, &mut config)?;
     let end_token = match &chat {
@@ -54,8 +60,7 @@ pub(super) fn load(path: &Path, config: &RenderConfig) -> Result<Renderer> {
         .filter_map(|token| Some((token.clone(), tokenizer.token_to_id(token)?)))
         .collect();
     let unknown = files.unknown_id(|token| tokenizer.token_to_id(token));
-    let encoder = Encoder::new(tokenizer, &controls, unknown)
-        .map_err(|error| Error::input(&place, error.to_string(), "save the tokenizer again"))?;
+    let encoder = Encoder::new(tokenizer, &controls, unknown).map_err(saved_again)?;
     let renderer = Renderer {
         config,
         template,
@@ -72,17 +77,12 @@ pub(super) fn load(path: &Path, config: &RenderConfig) -> Result<Renderer> {
 }
 
 /// The tokens that the tokenizer puts before a text.
-fn prefix(place: &str, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
-    let encoding = tokenizer
-        .encode_fast("a", true)
-        .map_err(|error| Error::input(place, error.to_string(), "save the tokenizer again"))?;
+fn prefix(tokenizer: &Tokenizer) -> Result<Vec<u32>, tokenizers::Error> {
+    let encoding = tokenizer.encode_fast("a", true)?;
     let is_special = encoding.get_special_tokens_mask().iter();
     let ids = encoding.get_ids().iter().copied();
-    Ok(ids
-        .zip(is_special)
-        .take_while(|(_, mask)| **mask == 1)
-        .map(|(id, _)| id)
-        .collect())
+    let prefix = ids.zip(is_special).take_while(|(_, mask)| **mask == 1);
+    Ok(prefix.map(|(id, _)| id).collect())
 }
 
 /// Adds the tokens that are not there yet, each at the next free id.
