@@ -63,8 +63,8 @@ format: setup ## Format Rust and Python
 
 .PHONY: stubs
 stubs: setup ## Write python/limbeck/_native.pyi from the Rust signatures
-	maturin build $(CARGO_PROFILE) --quiet --generate-stubs --out target/stubs
-	unzip -qop "$$(ls -t target/stubs/*.whl | head -1)" limbeck/_native.pyi >python/limbeck/_native.pyi
+	maturin generate-stubs --profile release --quiet --out target/stubs
+	cp target/stubs/limbeck/_native.pyi python/limbeck/_native.pyi
 
 .PHONY: test-lowest
 test-lowest: ## Run the Python tests on the lowest supported versions

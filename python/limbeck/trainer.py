@@ -68,6 +68,7 @@ class DistillConfig(TrainingArguments):
         gpu = torch.cuda.is_available() and not self.use_cpu
         if self.bf16 is None:
             self.bf16 = gpu and not self.fp16 and torch.cuda.is_bf16_supported()
+        self.dataloader_pin_memory = self.dataloader_pin_memory and gpu  # else torch warns
         # transformers renamed the field; the old name warns where the new one exists.
         names = [f.name for f in fields(self) if f.name in _CHECKPOINTING]
         if all(getattr(self, name) is None for name in names):

@@ -150,7 +150,12 @@ class Fake:
         summary = {
             "student": "student",
             "method": method,
-            "decoding": {"temperature": 0.0, "top_p": 1.0, "max_new_tokens": 64},
+            "decoding": {
+                "order": TEMPLATES[method],
+                "temperature": 0.0,
+                "top_p": 1.0,
+                "max_new_tokens": 64,
+            },
             "seed": 0,
             "tasks": tasks,
         }

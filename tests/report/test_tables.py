@@ -97,6 +97,10 @@ def test_differences_are_those_of_the_recipes(demo: Run) -> None:
     differ = dict(tables.differences(demo))
     assert differ["prepare.template"] == ["answer-only", "think-first", "answer-first"]
     assert differ["train.objectives.cross_entropy.span_weights.rationale"] == ["–", "1.0", "0.5"]
+    assert differ["decoding.order"] == ["answer-only", "think-first", "answer-first"]
+    facts = dict(tables.facts(demo))
+    assert facts["Decoding"] == "temperature 0.0, top p 1.0, max new tokens 64"
+    assert facts["Student"] == "llama made from a config, untrained, 312,480 parameters"
     assert "seed" not in differ
     assert "method" not in differ
 

@@ -13,7 +13,7 @@ from limbeck.data import load_prepared
 from limbeck.errors import InputError
 from limbeck.trainer import DistillConfig, DistillTrainer
 
-# Renamed in transformers 5.2x.
+# transformers renamed it.
 CHECKPOINTING = next(
     name for name in ("activation_checkpointing", "gradient_checkpointing")
     if name in DistillConfig.__dataclass_fields__

@@ -127,7 +127,7 @@ def _scale(axes: Axes, *, logarithmic: bool) -> None:
 
 
 def _tick(value: float) -> str:
-    return f"{value / 1000:g}k" if abs(value) >= 10_000 else f"{value:.3g}"
+    return f"{value / 1000:g}k" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def thin(steps: list[int], values: list[float]) -> tuple[list[int], list[float]]:

@@ -151,14 +151,17 @@ def samples(run: Run, task: str) -> list[list[tuple[int, MethodRun, Sample]]]:
 
 
 def differences(run: Run) -> list[tuple[str, list[str]]]:
-    """Recipe keys that differ between the methods, with each method's value."""
-    flat = [
-        dict(_flatten(method.recipe.model_dump(mode="json"))) if method.recipe else {}
-        for method in run.methods
-    ]
+    """Keys of recipe and decoding that differ between the methods, with each method's value."""
+    flat = [_settings(method) for method in run.methods]
     keys = dict.fromkeys(key for each in flat for key in each)
-    rows = [(key, [each.get(key, "–") for each in flat]) for key in keys if key != "method"]
+    rows = [(key, [each.get(key, "–") for each in flat]) for key in keys]
     return [(key, values) for key, values in rows if len(set(values)) > 1]
+
+
+def _settings(method: MethodRun) -> dict[str, str]:
+    recipe = method.recipe.model_dump(mode="json", exclude={"method"}) if method.recipe else {}
+    decoding = method.summary.decoding if method.summary else {}
+    return dict(_flatten({**recipe, "decoding": decoding}))
 
 
 def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -192,19 +195,24 @@ def facts(run: Run) -> list[tuple[str, str]]:
     """What was run, in short; the recipe says it all."""
     found = []
     recipe = next((each.recipe for each in run.methods if each.recipe), None)
-    trained = next((each.training for each in run.methods if each.training), None)
-    summary = next((each.summary for each in run.methods if each.summary), None)
+    sizes = sorted({each.training.parameters for each in run.methods if each.training})
+    decodings = [each.summary.decoding for each in run.methods if each.summary]
     if recipe:
         student = recipe.student
         if not isinstance(student, str):
             kind = student.config.get("model_type", "model")
             student = f"{kind} made from a config, untrained"
-        if trained:
-            student += f", {words.count(trained.parameters)} parameters"
+        if sizes:
+            student += f", {' or '.join(map(words.count, sizes))} parameters"
         found += [("Student", student), ("Data", _data(recipe)), ("Seed", str(recipe.seed))]
-    if summary and summary.decoding:
-        settings = ", ".join(f"{key} {value}" for key, value in summary.decoding.items())
-        found.append(("Decoding", settings.replace("_", " ")))
+    # What differs between the methods stands in a table of its own.
+    common = [
+        f"{key.replace('_', ' ')} {value}"
+        for key, value in (decodings[0].items() if decodings else ())
+        if all(each.get(key) == value for each in decodings)
+    ]
+    if common:
+        found.append(("Decoding", ", ".join(common)))
     versions = {
         f"{name} {version}"
         for each in run.methods

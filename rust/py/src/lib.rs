@@ -4,15 +4,10 @@ mod prepare;
 mod text;
 
 use limbeck_core::Error;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PyValueError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError};
 use pyo3::prelude::*;
 
-pyo3::create_exception!(
-    limbeck._native,
-    InputError,
-    PyValueError,
-    "The user's input or settings are at fault: place, problem and remedy in one line."
-);
+pyo3::import_exception!(limbeck.errors, InputError);
 
 /// The Python exception for a core error.
 fn raise(error: Error) -> PyErr {
@@ -28,8 +23,6 @@ fn raise(error: Error) -> PyErr {
 /// The Rust core of limbeck.
 #[pymodule]
 mod _native {
-    #[pymodule_export]
-    use super::InputError;
     #[pymodule_export]
     use super::prepare::prepare;
     #[pymodule_export]

@@ -1,0 +1,152 @@
+"""Lines of JSON to records; twin of `read/json.rs`, `read/lines.rs` and `record.rs`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+FIELDS = ("split", "id", "question", "answer", "rationale", "domain", "teacher_answer")
+"""The fields that are read, in the order in which they are checked."""
+
+
+class Number(str):
+    """A JSON number, as it was written."""
+
+
+class FaultError(Exception):
+    """Why a record is malformed."""
+
+    def __init__(self, field: str, problem: str, record_id: str | None = None) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.record_id = record_id
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line that is not blank, and where it stands."""
+
+    number: int
+    byte_offset: int
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record whose fields have the right types.
+
+    `rationales` holds a text or a fault for each candidate; None stands for no rationale.
+    """
+
+    id: str | None
+    question: str
+    answer: str
+    rationales: list[str | FaultError | None] = field(default_factory=list)
+    domain: str | None = None
+    teacher_answer: str | None = None
+
+
+def lines(content: bytes) -> Iterator[Line]:
+    """The lines of a file; a byte order mark is skipped, blank lines are none."""
+    byte_offset = 0
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        text = line.removeprefix(b"\xef\xbb\xbf") if byte_offset == 0 else line
+        if text.strip(b" \t\r\n"):
+            yield Line(number, byte_offset, text)
+        byte_offset += len(line) + 1
+
+
+def record(line: bytes, split: str) -> Record | None:
+    """The record on a line, or None if it belongs to another split.
+
+    Raises:
+        FaultError: The line is malformed.
+    """
+    values = _values(line)
+    own = _text(values, "split", numbers=False)
+    if own is not None and own != split:
+        return None
+    record_id = _text(values, "id", numbers=True)
+    try:
+        return Record(
+            id=record_id,
+            question=_required(values, "question", numbers=False),
+            answer=_required(values, "answer", numbers=True),
+            rationales=_rationales(values),
+            domain=_text(values, "domain", numbers=True),
+            teacher_answer=_text(values, "teacher_answer", numbers=True),
+        )
+    except FaultError as fault:
+        fault.record_id = record_id
+        raise
+
+
+def _values(line: bytes) -> dict[str, Any]:
+    try:
+        pairs = json.loads(
+            line.decode("utf-8"),
+            object_pairs_hook=_Pairs,
+            parse_int=Number,
+            parse_float=Number,
+            parse_constant=_no_constant,
+        )
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise FaultError("line", str(error)) from None
+    if not isinstance(pairs, _Pairs):
+        raise FaultError("line", "not an object")
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in FIELDS and key in values:
+            raise FaultError(key, "given twice")
+        values[key] = value
+    return values
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object before it is known whether a key stands twice."""
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _text(values: dict[str, Any], name: str, *, numbers: bool) -> str | None:
+    value = values.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or (isinstance(value, Number) and not numbers):
+        raise FaultError(name, f"{type(value).__name__} instead of text")
+    return _unicode(name, value)
+
+
+def _required(values: dict[str, Any], name: str, *, numbers: bool) -> str:
+    text = _text(values, name, numbers=numbers)
+    if text is None:
+        raise FaultError(name, "missing")
+    return text
+
+
+def _rationales(values: dict[str, Any]) -> list[str | FaultError | None]:
+    value = values.get("rationale")
+    if isinstance(value, list) and not isinstance(value, _Pairs):
+        # A list with nothing in it is one candidate without a rationale, lest it vanish.
+        return [_item(index, item) for index, item in enumerate(value)] or [""]
+    return [_text(values, "rationale", numbers=False)]
+
+
+def _item(index: int, value: Any) -> str | FaultError:
+    name = f"rationale[{index}]"
+    if not isinstance(value, str) or isinstance(value, Number):
+        return FaultError(name, f"{type(value).__name__} instead of text")
+    try:
+        return _unicode(name, value)
+    except FaultError as fault:
+        return fault
+
+
+def _unicode(name: str, text: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise FaultError(name, "a lone surrogate is no Unicode text")
+    return str(text)
