@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use tokenizers::{AddedToken, NormalizedString, OffsetReferential, Token, normalizer};
+use tokenizers::{AddedToken, NormalizedString, Token, normalizer};
 
 /// A token that is matched as a whole.
 #[derive(Clone, Debug)]
@@ -148,9 +148,6 @@ pub(super) fn lies_within(ranges: &[Range<usize>], range: &Range<usize>) -> bool
     let after = ranges.partition_point(|each| each.start <= range.start);
     after > 0 && range.end <= ranges[after - 1].end
 }
-
-/// `tokenizers` counts offsets in the original text.
-pub(super) const ORIGINAL: OffsetReferential = OffsetReferential::Original;
 
 #[cfg(test)]
 mod tests {

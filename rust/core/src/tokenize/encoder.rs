@@ -9,14 +9,13 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::slice::from_ref;
 
-use tokenizers::normalizers::Sequence as Normalizers;
-use tokenizers::pre_tokenizers::metaspace::PrependScheme;
 use tokenizers::{
-    Model, ModelWrapper, Normalizer, NormalizerWrapper, OffsetType, PreTokenizedString,
-    PreTokenizer, PreTokenizerWrapper, Tokenizer,
+    Model, ModelWrapper, Normalizer, OffsetReferential, OffsetType, PreTokenizedString,
+    PreTokenizer, Tokenizer,
 };
 
 use super::control::{self, Matcher, Pattern};
+use super::parts::{self, Parts};
 
 /// A token and the byte of the text it starts at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +46,6 @@ pub(super) struct Encoder {
     bare: Option<Parts>,
     /// Bytes of each token, where tokens are bytes: offsets need not be tracked then.
     byte_lengths: Option<Vec<u32>>,
-}
-
-struct Parts {
-    normalizer: Option<NormalizerWrapper>,
-    pre_tokenizer: Option<PreTokenizerWrapper>,
 }
 
 impl Encoder {
@@ -104,8 +98,8 @@ impl Encoder {
             raw: Matcher::new(raw)?,
             normalized: Matcher::new(normalized)?,
             forbidden,
-            bare: bare_parts(&tokenizer),
-            byte_lengths: byte_lengths(&tokenizer),
+            bare: parts::without_prefix(&tokenizer),
+            byte_lengths: parts::byte_lengths(&tokenizer),
             tokenizer,
         })
     }
@@ -265,7 +259,7 @@ impl Encoder {
         };
         let before = tokens.len();
         let mut at = 0;
-        for (_, _, split) in string.get_splits(control::ORIGINAL, OffsetType::None) {
+        for (_, _, split) in string.get_splits(OffsetReferential::Original, OffsetType::None) {
             for token in split.iter().flatten() {
                 tokens.push(Token {
                     id: token.id,
@@ -283,100 +277,79 @@ impl Encoder {
     }
 }
 
-/// Bytes of every token of a byte-level vocabulary; 0 for one that is no string of bytes.
-fn byte_lengths(tokenizer: &Tokenizer) -> Option<Vec<u32>> {
-    let is_byte_level = |part: &PreTokenizerWrapper| matches!(part, PreTokenizerWrapper::ByteLevel(level) if !level.add_prefix_space);
-    let bytes_only = match tokenizer.get_pre_tokenizer()? {
-        PreTokenizerWrapper::Sequence(parts) => {
-            let parts: &[PreTokenizerWrapper] = parts.as_ref();
-            parts.last().is_some_and(is_byte_level)
-                && parts[..parts.len() - 1].iter().all(|part| {
-                    matches!(
-                        part,
-                        PreTokenizerWrapper::Split(_) | PreTokenizerWrapper::Digits(_)
-                    )
-                })
-        }
-        part => is_byte_level(part),
-    };
-    let ModelWrapper::BPE(model) = tokenizer.get_model() else {
-        return None;
-    };
-    let is_plain = model.unk_token.is_none()
-        && model.continuing_subword_prefix.is_none()
-        && model.end_of_word_suffix.is_none();
-    if !bytes_only || !is_plain {
-        return None;
-    }
-    let alphabet: HashSet<char> = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet()
-        .into_iter()
-        .collect();
-    let mut lengths = Vec::new();
-    let mut set = |id: u32, length: usize| {
-        let id = id as usize;
-        if id >= lengths.len() {
-            lengths.resize(id + 1, 0);
-        }
-        lengths[id] = u32::try_from(length).unwrap_or(0);
-    };
-    for (token, id) in model.get_vocab() {
-        let is_bytes = token.chars().all(|c| alphabet.contains(&c));
-        set(id, if is_bytes { token.chars().count() } else { 0 });
-    }
-    for (id, token) in &tokenizer.get_added_tokens_decoder() {
-        set(*id, token.content.len());
-    }
-    Some(lengths)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The tokenizer's parts without what they put before a text.
-fn bare_parts(tokenizer: &Tokenizer) -> Option<Parts> {
-    let mut normalizer = tokenizer.get_normalizer().cloned();
-    let mut pre_tokenizer = tokenizer.get_pre_tokenizer().cloned();
-    let mut has_prefix = false;
-    normalizer = normalizer.and_then(|part| without_prepend(part, &mut has_prefix));
-    if let Some(part) = &mut pre_tokenizer {
-        drop_prefix(part, &mut has_prefix);
-    }
-    has_prefix.then_some(Parts {
-        normalizer,
-        pre_tokenizer,
-    })
-}
+    const WORDS: &str = r#"{"version": "1.0", "added_tokens": [
+        {"id": 0, "content": "</s>", "single_word": false, "lstrip": false, "rstrip": false,
+         "normalized": false, "special": true}],
+        "normalizer": NORMALIZER, "pre_tokenizer": PRE, "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "unk_token": "?",
+                  "vocab": {"</s>": 0, "?": 1, "▁5": 2, "5": 3, "x": 4, "▁x": 5}}}"#;
+    const METASPACE: &str =
+        r#"{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "SCHEME", "split": true}"#;
 
-fn without_prepend(part: NormalizerWrapper, has_prefix: &mut bool) -> Option<NormalizerWrapper> {
-    match part {
-        NormalizerWrapper::Prepend(_) => {
-            *has_prefix = true;
-            None
-        }
-        NormalizerWrapper::Sequence(parts) => {
-            let parts = parts.into_iter();
-            let kept = parts
-                .filter_map(|part| without_prepend(part, has_prefix))
-                .collect();
-            Some(NormalizerWrapper::Sequence(Normalizers::new(kept)))
-        }
-        part => Some(part),
+    fn encoder(normalizer: &str, pre_tokenizer: &str) -> Encoder {
+        let json = WORDS
+            .replace("NORMALIZER", normalizer)
+            .replace("PRE", pre_tokenizer);
+        Encoder::new(json.parse().unwrap(), &[], Some(1)).unwrap()
     }
-}
 
-fn drop_prefix(part: &mut PreTokenizerWrapper, has_prefix: &mut bool) {
-    match part {
-        PreTokenizerWrapper::Metaspace(metaspace) => {
-            *has_prefix |= metaspace.get_prepend_scheme() != PrependScheme::Never;
-            metaspace.set_prepend_scheme(PrependScheme::Never);
+    fn ids(encoder: &Encoder, text: &str, position: Position) -> Vec<u32> {
+        let mut tokens = Vec::new();
+        let all = 0..text.len();
+        encoder
+            .encode(text, from_ref(&all), position, &mut tokens)
+            .unwrap();
+        tokens.iter().map(|token| token.id).collect()
+    }
+
+    #[test]
+    fn only_the_start_of_a_text_gets_a_prefix() {
+        for (scheme, later) in [("first", 4), ("always", 5), ("never", 4)] {
+            let encoder = encoder("null", &METASPACE.replace("SCHEME", scheme));
+            let start = if scheme == "never" { 3 } else { 2 };
+            assert_eq!(
+                ids(&encoder, "5</s>x", Position::Start),
+                [start, 0, later],
+                "{scheme}"
+            );
+            assert_eq!(
+                ids(&encoder, "5</s>x", Position::Rest),
+                [3, 0, later],
+                "{scheme}"
+            );
+            assert_eq!(ids(&encoder, " 5", Position::Rest), [2], "{scheme}");
         }
-        PreTokenizerWrapper::ByteLevel(level) => {
-            *has_prefix |= level.add_prefix_space;
-            level.add_prefix_space = false;
-        }
-        PreTokenizerWrapper::Sequence(parts) => {
-            let parts: &mut [PreTokenizerWrapper] = parts.as_mut();
-            parts
-                .iter_mut()
-                .for_each(|part| drop_prefix(part, has_prefix));
-        }
-        _ => {}
+        let prepends = encoder(r#"{"type": "Prepend", "prepend": "▁"}"#, "null");
+        assert_eq!(ids(&prepends, "5</s>x", Position::Start), [2, 0, 5]);
+        assert_eq!(ids(&prepends, "5</s>x", Position::Rest), [3, 0, 5]);
+    }
+
+    #[test]
+    fn a_model_that_makes_a_control_token_of_text_is_found_out() {
+        let encoder = encoder("null", r#"{"type": "WhitespaceSplit"}"#);
+        let mut tokens = Vec::new();
+        let error = encoder
+            .encode("x </s>", &[], Position::Start, &mut tokens)
+            .unwrap_err();
+        assert!(error.contains("\"</s>\""), "{error}");
+        encoder
+            .encode("x ?", &[], Position::Start, &mut tokens)
+            .unwrap();
+    }
+
+    #[test]
+    fn starts_are_counted_from_the_whole_text() {
+        let encoder = encoder("null", &METASPACE.replace("SCHEME", "first"));
+        let mut tokens = Vec::new();
+        let literals = [2..6];
+        encoder
+            .encode("5 </s> x", &literals, Position::Rest, &mut tokens)
+            .unwrap();
+        let starts: Vec<usize> = tokens.iter().map(|token| token.byte_start).collect();
+        assert_eq!(starts, [0, 1, 2, 6]);
     }
 }

@@ -9,6 +9,7 @@
 mod control;
 mod encoder;
 mod files;
+mod parts;
 mod setup;
 mod spans;
 

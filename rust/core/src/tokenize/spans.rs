@@ -79,7 +79,7 @@ impl Text {
         }
     }
 
-    /// Cuts the text off at `at` and returns the literals of the rest, counted from there.
+    /// The literals inside `range`, counted from its start.
     pub fn literals_between(&self, range: Range<usize>) -> Vec<Range<usize>> {
         self.literals
             .iter()
