@@ -21,6 +21,8 @@ _OWN = {
     "objectives": "give them as `train.objectives`",
     "remove_unused_columns": "the collator reads every column; leave it out",
     "resume_from_checkpoint": "a stage that was cut off resumes by itself",
+    "fsdp": "shard from a script that uses `limbeck.DistillTrainer` and its `save_model`",
+    "deepspeed": "shard from a script that uses `limbeck.DistillTrainer` and its `save_model`",
     "push_to_hub": "upload the finished student with `hf upload`",
 }
 

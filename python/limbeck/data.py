@@ -219,6 +219,18 @@ def load_prepared(prepared: str | Path) -> Dataset:
     return dataset.with_format("numpy")
 
 
+def is_packed(dataset: Any) -> bool:
+    """Whether some row holds several examples; a data set of another kind is taken to."""
+    from datasets import Dataset
+
+    if not isinstance(dataset, Dataset):
+        return True
+    import pyarrow.compute as pc
+
+    lengths = pc.list_value_length(dataset.data.column("example_ids"))
+    return bool(pc.max(lengths).as_py() > 1)
+
+
 def _chunks(dataset: Dataset, size: int) -> Iterator[list[dict[str, Any]]]:
     for columns in dataset.iter(batch_size=size):
         names = list(columns)

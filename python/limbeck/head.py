@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.utils.checkpoint import checkpoint
+from transformers.utils.generic import ModelOutput
 
 from limbeck_kernels import selected_cross_entropy
 from limbeck_kernels.common import accumulation_dtype
@@ -158,15 +160,22 @@ class Head:
         return bool(gap <= _TOLERANCE[hidden_RD.dtype])
 
 
+@dataclass
+class _Answer(ModelOutput):
+    """A decoder's output whatever its class: states, and None for all else it may be asked."""
+
+    last_hidden_state: Tensor | None = None
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
 @contextmanager
 def _answering(decoder: nn.Module, hidden_BTD: Tensor) -> Iterator[None]:
     """Let `decoder` answer any call with these states, and as before afterwards."""
-    from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
-
     before = decoder.__dict__.get("forward")
-    decoder.forward = lambda *_, **__: BaseModelOutputWithPastAndCrossAttentions(
-        last_hidden_state=hidden_BTD
-    )
+    decoder.forward = lambda *_, **__: _Answer(last_hidden_state=hidden_BTD)
     try:
         yield
     finally:

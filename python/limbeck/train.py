@@ -78,7 +78,9 @@ def train(
         tokenizer = AutoTokenizer.from_pretrained(prepared / "tokenizer")
 
     inputs = [manifest, str(student), settings.model_dump(mode="json"), str(targets), seed]
-    checkpoint = _resume(work_dir, hashlib.sha256(json.dumps(inputs).encode()).hexdigest())
+    key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
+    with args.main_process_first(local=False):  # one process clears up, the others find it done
+        checkpoint = _resume(work_dir, key)
     model = load_student(
         student, tokenizer_length=len(tokenizer), dtype=_weight_dtype(args, settings.use_peft)
     )
@@ -94,12 +96,13 @@ def train(
             callbacks=[_progress_callback(progress)] if progress else None,
         )
         trainer.remove_callback(PrinterCallback)
-        result = trainer.train(resume_from_checkpoint=checkpoint)
+        trainer.train(resume_from_checkpoint=checkpoint)
+    seen = trainer.total_counts()
     if trainer.is_world_process_zero():
         fresh = work_dir / "student"
         shutil.rmtree(fresh, ignore_errors=True)
         _save(trainer, tokenizer, fresh, settings, _info(manifest, method, found))
-        _write_record(trainer, fresh, result.metrics["train_runtime"])
+        _write_record(trainer, fresh, seen)
         _replace(output_dir, fresh)
         shutil.rmtree(work_dir)
     trainer.accelerator.wait_for_everyone()
@@ -187,7 +190,7 @@ def _save(
         "parameters": sum(p.numel() for p in model.parameters()),
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
-    (directory).mkdir(parents=True)
+    directory.mkdir(parents=True)
     trainer.save_objectives(directory)
     if settings.use_peft and settings.merge_adapter:
         model = model.merge_and_unload()
@@ -206,15 +209,14 @@ def _ids(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> list[int]
     return [vocabulary[token] for token in tokens]
 
 
-def _write_record(trainer: DistillTrainer, directory: Path, seconds: float) -> None:
+def _write_record(trainer: DistillTrainer, directory: Path, counts: Mapping[str, int]) -> None:
     path = directory / "training.json"
-    counts = trainer.total_counts()
     record = {
         "steps": trainer.state.global_step,
         "examples_seen": counts["examples"],
         "tokens_processed": counts["tokens"],
         "tokens_trained": counts["trained"],
-        "seconds": round(seconds, 3),
+        "seconds": round(trainer.seconds(), 3),
         **json.loads(path.read_text("utf-8")),
         "epochs": trainer.state.epoch,
     }
@@ -248,6 +250,7 @@ def _progress_callback(progress: Progress) -> Any:
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             del args, control, kwargs
-            progress(state.global_step, state.max_steps, self.loss)
+            if state.is_world_process_zero:
+                progress(state.global_step, state.max_steps, self.loss)
 
     return Report()

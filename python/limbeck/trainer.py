@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainingArguments, set_seed
 
-from limbeck.data import Collator
+from limbeck.data import Collator, is_packed
 from limbeck.errors import InputError
 from limbeck.forward import SUBMODULE, attach, causal_model, check_isolation
 from limbeck.objectives import make_terms
@@ -143,6 +143,7 @@ class DistillTrainer(Trainer):
         self.model_accepts_loss_kwargs = True
         self.counts = dict.fromkeys(COUNTS, 0)
         self._window = _Window()
+        self._seconds_before, self._started = 0.0, time.perf_counter()
 
     @property
     def objectives(self) -> nn.ModuleDict:
@@ -152,10 +153,16 @@ class DistillTrainer(Trainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train; the arguments are those of `Trainer.train`."""
-        if not self.is_deepspeed_enabled:  # which may have parted the weights already
+        # DeepSpeed may have parted the weights already.
+        if is_packed(self.train_dataset) and not self.is_deepspeed_enabled:
             check_isolation(cast(nn.Module, self.model))
         self._window = _Window()
+        self._started = time.perf_counter()
         return super().train(*args, **kwargs)
+
+    def seconds(self) -> float:
+        """Wall time spent training, before a resumed checkpoint and since."""
+        return self._seconds_before + time.perf_counter() - self._started
 
     def _get_num_items_in_batch(
         self, batch_samples: list[dict[str, Any]], device: torch.device
@@ -216,7 +223,7 @@ class DistillTrainer(Trainer):
     ) -> None:
         super()._save(output_dir, state_dict)
         if self.args.should_save:
-            self.save_objectives(Path(output_dir or self.args.output_dir))
+            self.save_objectives(Path(output_dir or str(self.args.output_dir)))
 
     def save_objectives(self, directory: Path) -> None:
         """Write what the objectives trained to `objectives.safetensors`, if they train anything."""
@@ -237,7 +244,8 @@ class DistillTrainer(Trainer):
         counts = self.total_counts()
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
-            (folder / COUNTS_FILE).write_text(json.dumps(counts), "utf-8")
+            state = json.dumps({**counts, "seconds": self.seconds()})
+            (folder / COUNTS_FILE).write_text(state, "utf-8")
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None
@@ -249,7 +257,9 @@ class DistillTrainer(Trainer):
 
             self.objectives.load_state_dict(load_file(checkpoint / OBJECTIVES_FILE))
         if (checkpoint / COUNTS_FILE).is_file() and self.accelerator.is_main_process:
-            self.counts = json.loads((checkpoint / COUNTS_FILE).read_text("utf-8"))
+            state = json.loads((checkpoint / COUNTS_FILE).read_text("utf-8"))
+            self._seconds_before = state["seconds"]
+            self.counts = {name: state[name] for name in COUNTS}
 
 
 class _Window:

@@ -102,3 +102,23 @@ def test_the_check_refuses_a_model_without_positions():
     model = tiny_model("mamba", num_hidden_layers=1)
     with pytest.raises(InputError, match="packed examples see each other"):
         check_isolation(model)
+
+
+def test_a_model_that_cannot_pack_trains_on_rows_of_one_example(tmp_path):
+    from tests.train.conftest import write_prepared
+
+    from limbeck.data import load_prepared
+    from limbeck.trainer import DistillConfig, DistillTrainer
+
+    def train(per_row):
+        prepared = write_prepared(tmp_path / str(per_row), per_row=per_row)
+        args = DistillConfig(
+            output_dir=str(tmp_path), use_cpu=True, disable_tqdm=True, max_steps=1,
+            save_strategy="no", per_device_train_batch_size=2,
+        )  # fmt: skip
+        model = tiny_model("mamba", num_hidden_layers=1)
+        return DistillTrainer(model, args, load_prepared(prepared)).train()
+
+    assert train(per_row=1).training_loss > 0
+    with pytest.raises(InputError, match="packing: none"):
+        train(per_row=2)
