@@ -345,9 +345,9 @@ mod tests {
     fn starts_are_counted_from_the_whole_text() {
         let encoder = encoder("null", &METASPACE.replace("SCHEME", "first"));
         let mut tokens = Vec::new();
-        let literals = [2..6];
+        let literal = 2..6;
         encoder
-            .encode("5 </s> x", &literals, Position::Rest, &mut tokens)
+            .encode("5 </s> x", from_ref(&literal), Position::Rest, &mut tokens)
             .unwrap();
         let starts: Vec<usize> = tokens.iter().map(|token| token.byte_start).collect();
         assert_eq!(starts, [0, 1, 2, 6]);
