@@ -71,7 +71,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
 
 
 def record_texts(paths: Sequence[Path]) -> Iterator[str]:
-    """Every record of some files as each built-in template would have it.
+    """Every record of some files as the built-in templates with a rationale would have it.
 
     Lines that are no record are left to `prepare`, which counts them and says why.
 
@@ -104,6 +104,7 @@ def _renderings(line: str) -> Iterator[str]:
         return
     for rationale in rationales if isinstance(rationales, list) else [rationales]:
         for completion, _ in COMPLETIONS.values():
-            yield (PLAIN_PROMPT + completion).format(
-                **values, rationale=rationale, semantic="", end=""
-            )
+            if "{rationale}" in completion:  # the others say a part of the same
+                yield (PLAIN_PROMPT + completion).format(
+                    **values, rationale=rationale, semantic="", end=""
+                )
