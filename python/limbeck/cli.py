@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from limbeck.errors import InputError
+from limbeck.visible import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -46,10 +47,10 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        err.print(f"limbeck: {error}", style="red", markup=False)
+        err.print(f"limbeck: {visible(str(error))}", style="red", markup=False)
         sys.exit(2)
     except OSError as error:
-        err.print(f"limbeck: {error}", style="red", markup=False)
+        err.print(f"limbeck: {visible(str(error))}", style="red", markup=False)
         sys.exit(1)
     except KeyboardInterrupt:
         err.print("limbeck: interrupted; what was finished stands", style="red")
@@ -146,8 +147,10 @@ def inspect(
     """Show a prepared row, each token with its span kind and training weight."""
     from limbeck.inspect import inspect as inspect_row
     from limbeck.inspect import render
+    from limbeck.inspect.weights import recipe_weights
+    from limbeck.recipes.load import load_stage
 
-    weights = _span_weights(recipe)
+    weights = recipe_weights(load_stage(recipe).train) if recipe else None
     shown = inspect_row(prepared, index=index, example=example, span_weights=weights)
     out.print(render(shown, table=table))
 
@@ -219,7 +222,7 @@ def generate(
     if questions == ["-"]:
         questions = [line.strip() for line in sys.stdin if line.strip()]
     for generation in answer(student, questions, settings=settings, seed=seed):
-        out.print(generation.text, markup=False)
+        out.print(visible(generation.text.strip(), keep="\n"), markup=False)
 
 
 @app.command()
@@ -277,18 +280,6 @@ def _section(
 
     section: SectionT = getattr(load_stage(recipe), name) if recipe else default
     return override(section, overrides or [])
-
-
-def _span_weights(recipe: Path | None) -> dict[str, float] | None:
-    """What the recipe's cross-entropy gives each span kind; None leaves the method's own."""
-    from limbeck.recipes.load import load_stage
-
-    if recipe is None:
-        return None
-    for term in load_stage(recipe).train.objectives:
-        if term["name"] == "cross_entropy":
-            return dict(term.get("span_weights", {})) or None
-    return None
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from limbeck.errors import InputError
 from limbeck.inspect import Token, inspect, render
 from limbeck.inspect.token_bytes import TokenBytes
 from limbeck.inspect.view import pieces
-from limbeck.inspect.weights import DEFAULT_WEIGHTS
 
 
 @pytest.fixture
@@ -81,10 +80,10 @@ def test_weights_can_be_given_and_the_first_token_has_none(run_dir: Path) -> Non
 
 
 def test_without_a_recipe_the_weights_are_the_objectives_defaults(run_dir: Path) -> None:
-    from limbeck.objectives.cross_entropy import DEFAULT_SPAN_WEIGHTS
+    from limbeck.spans import DEFAULT_SPAN_WEIGHTS
 
     (run_dir / "recipe.yaml").unlink()
-    assert inspect(run_dir / "prepared").span_weights == DEFAULT_WEIGHTS == DEFAULT_SPAN_WEIGHTS
+    assert inspect(run_dir / "prepared").span_weights == DEFAULT_SPAN_WEIGHTS
 
 
 def test_an_example_is_found_wherever_it_is_packed(run_dir: Path) -> None:

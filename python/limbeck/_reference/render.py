@@ -37,17 +37,26 @@ class Template:
     def parse(cls, spec: Mapping[str, str]) -> Template:
         """Read two format strings.
 
-        In the prompt a literal is prompt; in the completion it has the kind of what it leads to,
-        the last one that of what it follows.
+        In the prompt a literal is prompt, but for the whitespace before a field, which is the
+        field's; in the completion it has the kind of what it leads to, the last one that of what
+        it follows.
         """
-        prompt = tuple((field or "prompt", field, text) for field, text in _parts(spec["prompt"]))
+        prompt: list[tuple[str, str | None, str]] = []
+        parts = _parts(spec["prompt"])
+        for n, (field, text) in enumerate(parts):
+            if field is None and n + 1 < len(parts):
+                blank = text[len(text.rstrip()) :]
+                prompt.append(("prompt", None, text.rstrip()))
+                prompt.append((str(parts[n + 1][0]), None, blank))
+            else:
+                prompt.append((field or "prompt", field, text))
         parts = _parts(spec["completion"])
         kind = next((field for field, _ in reversed(parts) if field), "prompt")
         completion = []
         for field, text in reversed(parts):
             kind = field or kind
             completion.append((kind, field, text))
-        return cls(prompt, tuple(reversed(completion)))
+        return cls(tuple(prompt), tuple(reversed(completion)))
 
     @property
     def needs_rationale(self) -> bool:

@@ -7,10 +7,7 @@ from pathlib import Path
 
 from limbeck.config import Recipe, Train
 from limbeck.errors import InputError
-from limbeck.spans import KINDS
-
-DEFAULT_WEIGHTS = {"answer": 1.0, "semantic": 1.0, "end": 1.0, "rationale": 0.5}
-"""Cross-entropy's weights where a recipe gives none."""
+from limbeck.spans import DEFAULT_SPAN_WEIGHTS, KINDS
 
 
 def weights_of(
@@ -29,8 +26,8 @@ def weights_of(
         return _checked(given, "span_weights"), "as given"
     recipe, path = _recipe(prepared.absolute())
     if recipe is None:
-        return dict(DEFAULT_WEIGHTS), "the defaults of cross_entropy"
-    return _cross_entropy(recipe.train), f"{recipe.method} in {path.name}"
+        return dict(DEFAULT_SPAN_WEIGHTS), "the defaults of cross_entropy"
+    return recipe_weights(recipe.train), f"{recipe.method} in {path.name}"
 
 
 def _recipe(prepared: Path) -> tuple[Recipe | None, Path]:
@@ -48,12 +45,13 @@ def _recipe(prepared: Path) -> tuple[Recipe | None, Path]:
     return None, path
 
 
-def _cross_entropy(train: Train) -> dict[str, float]:
+def recipe_weights(train: Train) -> dict[str, float]:
+    """Weight by span kind of the cross-entropy that a recipe trains."""
     total: dict[str, float] = {}
     for term in train.objectives:
         if term["name"] == "cross_entropy":
             weights = _checked(
-                term.get("span_weights", DEFAULT_WEIGHTS), "train.objectives: span_weights"
+                term.get("span_weights", DEFAULT_SPAN_WEIGHTS), "train.objectives: span_weights"
             )
             for kind, weight in weights.items():
                 total[kind] = total.get(kind, 0.0) + term.get("weight", 1.0) * weight

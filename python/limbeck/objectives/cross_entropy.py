@@ -15,12 +15,10 @@ from torch import Tensor
 
 from limbeck.errors import InputError
 from limbeck.objectives.base import Objective, States, Term
-from limbeck.spans import KINDS
+from limbeck.spans import DEFAULT_SPAN_WEIGHTS, KINDS
 
 if TYPE_CHECKING:
     from limbeck.data import Layout
-
-DEFAULT_SPAN_WEIGHTS = {"answer": 1.0, "semantic": 1.0, "end": 1.0, "rationale": 0.5}
 
 
 @dataclass(frozen=True)

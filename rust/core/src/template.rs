@@ -177,14 +177,8 @@ impl Template {
             ));
         }
         Ok(Self {
-            prompt: prompt
-                .into_iter()
-                .map(|part| Segment {
-                    kind: part.own_kind().unwrap_or(SpanKind::Prompt),
-                    part,
-                })
-                .collect(),
-            completion: with_kinds(completion),
+            prompt: prompt_kinds(prompt),
+            completion: completion_kinds(completion),
         })
     }
 
@@ -234,8 +228,34 @@ impl Template {
     }
 }
 
+/// Makes literals of a prompt `prompt`, but for the whitespace before a field: it belongs to the field
+/// (P2), with whose first word it often makes one token.
+fn prompt_kinds(parts: Vec<Part>) -> Vec<Segment> {
+    let mut segments = Vec::with_capacity(parts.len() + 1);
+    let mut parts = parts.into_iter().peekable();
+    while let Some(part) = parts.next() {
+        let following = parts.peek().and_then(Part::own_kind);
+        match (part, following) {
+            (Part::Literal(text), Some(kind)) => {
+                let (before, blank) = text.split_at(text.trim_end().len());
+                for (text, kind) in [(before, SpanKind::Prompt), (blank, kind)] {
+                    if !text.is_empty() {
+                        let part = Part::Literal(text.to_owned());
+                        segments.push(Segment { part, kind });
+                    }
+                }
+            }
+            (part, _) => segments.push(Segment {
+                kind: part.own_kind().unwrap_or(SpanKind::Prompt),
+                part,
+            }),
+        }
+    }
+    segments
+}
+
 /// Gives each literal of a completion the kind of what follows it.
-fn with_kinds(parts: Vec<Part>) -> Vec<Segment> {
+fn completion_kinds(parts: Vec<Part>) -> Vec<Segment> {
     let mut next = parts.iter().rev().find_map(Part::own_kind);
     let mut segments: Vec<Segment> = parts
         .into_iter()
@@ -338,7 +358,8 @@ mod tests {
         .unwrap();
         let kinds = |segments: &[Segment]| segments.iter().map(|s| s.kind).collect::<Vec<_>>();
         use SpanKind::*;
-        assert_eq!(kinds(&parsed.prompt), [Prompt, Question, Prompt]);
+        // "Q:", the space before the question, the question, "\nA:".
+        assert_eq!(kinds(&parsed.prompt), [Prompt, Question, Question, Prompt]);
         assert_eq!(
             kinds(&parsed.completion),
             [Answer, Answer, Semantic, Rationale, Rationale, End, End]
