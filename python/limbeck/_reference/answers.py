@@ -42,7 +42,11 @@ def verify(answer: str, teacher_answer: str | None, rationale: str | None) -> bo
 def conclusion(text: str) -> str | None:
     """The last explicit conclusion of a text: a box, a `####` line, or `answer is …`."""
     found = [each for each in (_boxed(text), _hashes(text), _phrase(text)) if each]
-    return max(found, key=lambda each: each[0])[1] if found else None
+    if not found:
+        return None
+    content = max(found, key=lambda each: each[0])[1]
+    result = re.search(r"<<.*>>(.*)\Z", content, re.S)
+    return (result and result[1].strip(SPACE)) or content
 
 
 def _boxed(text: str) -> tuple[int, str] | None:
@@ -94,8 +98,9 @@ def _claim(after: str) -> str | None:
     else:
         return None
     start = rest.lstrip(SPACE + ":*_")
-    if start[:4].lower() == "not " and start[:4].isascii():
+    if re.match("(not|that) ", start, re.I | re.A):
         return None
+    start = re.sub("^(probably|most likely|likely|therefore|thus) ", "", start, flags=re.I | re.A)
     content = start[: _sentence_end(start)].rstrip(SPACE + "*")
     return content if any(map(str.isalnum, content)) else None
 
@@ -123,6 +128,10 @@ def equal(a: str, b: str) -> bool:
     if _folded(bare_a) == _folded(bare_b):
         return True
     number_a, number_b = _number(bare_a), _number(bare_b)
+    if number_a and not number_b:
+        number_b = _solved(bare_b)
+    elif number_b and not number_a:
+        number_a = _solved(bare_a)
     if number_a and number_b:
         return number_a.equals(number_b)
     for read in (_choice, _polarity):
@@ -130,6 +139,12 @@ def equal(a: str, b: str) -> bool:
         if headed_a and headed_b and _agree(headed_a, headed_b):
             return True
     return False
+
+
+def _solved(equation: str) -> Number | None:
+    """The number that an equation ends in."""
+    _, sign, right = equation.rpartition("=")
+    return _number(right) if sign else None
 
 
 def _folded(text: str) -> list[str]:
@@ -178,7 +193,7 @@ def _choice(text: str) -> tuple[str, str] | None:
     match = re.match(
         r"""(?x) [(\[]? ([a-zA-Z])\Z         # alone
             | [(\[]([a-zA-Z])[)\]](.*)       # wrapped
-            | ([A-Z])[).:](?=\s|\Z)(.*)       # labelled
+            | ([A-Z])[).:,](?=\s|\Z)(.*)       # labelled
             | ([a-z])[)](?=\s|\Z)(.*)""",
         text,
         re.DOTALL,
@@ -190,7 +205,7 @@ def _choice(text: str) -> tuple[str, str] | None:
 
 
 def _polarity(text: str) -> tuple[str, str] | None:
-    match = re.match(r"(yes|no)(?:\Z|(?=[,.;:!])(.*))", text, re.I | re.A | re.DOTALL)
+    match = re.match(r"(yes|no)(?:\Z|(?=[,.;:!]|[ ][-–—])(.*))", text, re.I | re.A | re.DOTALL)
     if not match or match.end() < len(text):
         return None
     return match[1], _undecorated(match[2] or "")

@@ -19,7 +19,15 @@ pub fn conclusion(text: &str) -> Option<&str> {
         .into_iter()
         .flatten()
         .max_by_key(|found| found.byte_start)
-        .map(|found| found.content)
+        .map(|found| after_calculator(found.content))
+}
+
+/// What follows the last calculator mark of GSM8K, `<<9*8=72>>72`, which repeats its result.
+fn after_calculator(content: &str) -> &str {
+    match content.rsplit_once(">>") {
+        Some((mark, result)) if mark.contains("<<") && !result.trim().is_empty() => result.trim(),
+        _ => content,
+    }
 }
 
 struct Found<'t> {
@@ -152,7 +160,7 @@ fn claim(after: &str) -> Option<&str> {
     {
         return None;
     }
-    let start = ["probably ", "most likely ", "likely "]
+    let start = ["probably ", "most likely ", "likely ", "therefore ", "thus "]
         .iter()
         .find_map(|hedge| after_word(start, hedge))
         .unwrap_or(start);
@@ -217,6 +225,9 @@ mod tests {
         reads("ANSWER IS (B). Indeed.", "(B)");
         reads("The answer is yes! Of course.", "yes");
         reads("The answer is most likely England.", "England");
+        reads("The answer is therefore 3.", "3");
+        reads("The answer is 9 * 8 = <<9*8=72>>72 cents.", "72 cents");
+        reads("The answer is <<72>>.", "<<72>>");
         reads("The answer is:\n\n3.5", "3.5");
         reads("The answer is Mr. Smith. He came.", "Mr. Smith");
         reads("The answer is \"nan.\" Really.", "\"nan");
