@@ -142,7 +142,9 @@ class Evaluate(Section):
     n_samples: int = Field(1, ge=1)
     temperature: float = Field(0.0, ge=0.0, description="0 is greedy")
     top_p: float = Field(1.0, gt=0.0, le=1.0)
-    max_new_tokens: int = Field(256, ge=1)
+    max_new_tokens: int | None = Field(
+        None, ge=1, description="default: what the training data of the student call for"
+    )
     batch_size: int = Field(64, ge=1)
 
     @model_validator(mode="after")

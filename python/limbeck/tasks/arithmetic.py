@@ -10,10 +10,11 @@ from limbeck.tasks.words import NAMES, THINGS
 
 __all__ = ["Arithmetic"]
 
-_GAINS = ("gets", "buys", "finds")
-_LOSSES = ("loses", "sells", "drops")
-_FORM = re.compile(r"(\w+) has (\d+) (\w+)\. ((?:\1 \w+ \d+\. )+)How many \3 does \1 have\?")
-_CHANGE = re.compile(r"\w+ (\w+) (\d+)\.")
+_GAINS = ("gets", "buys")
+_LOSSES = ("loses", "sells")
+_VERB = "|".join(_GAINS + _LOSSES)
+_FORM = re.compile(rf"\w+ has (\d+) \w+((?:, (?:{_VERB}) \d+)+)\. How many are left\?")
+_CHANGE = re.compile(r"(\w+) (\d+)")
 
 
 def _symbols(before: int, change: int, after: int) -> str:
@@ -36,27 +37,29 @@ class Arithmetic(Task[int, int]):
     Args:
         steps: How many of them a question has, 2 to 20.
         largest: No number exceeds it, and none falls below 0; 2 to 1000.
+        change: The most that a step adds or takes, 1 to 1000.
     """
 
     name: ClassVar[str] = "arithmetic"
     phrasings = (_symbols, _words, _orders)
     steps: int = 3
     largest: int = 20
+    change: int = 5
 
     def __post_init__(self) -> None:
-        check_range(self, steps=(2, 20), largest=(2, 1000))
+        check_range(self, steps=(2, 20), largest=(2, 1000), change=(1, 1000))
 
     def ask(self, rng: random.Random) -> str:
         """Write a random question."""
         who, what = rng.choice(NAMES), rng.choice(THINGS)
         number = rng.randint(0, self.largest)
-        sentences = [f"{who} has {number} {what}."]
+        clauses = [f"{who} has {number} {what}"]
         for _ in range(self.steps):
             after = rng.choice([n for n in self._near(number) if n != number])
             verb = rng.choice(_GAINS if after > number else _LOSSES)
-            sentences.append(f"{who} {verb} {abs(after - number)}.")
+            clauses.append(f"{verb} {abs(after - number)}")
             number = after
-        return " ".join([*sentences, f"How many {what} does {who} have?"])
+        return f"{', '.join(clauses)}. How many are left?"
 
     def read(self, question: str) -> Chain[int, int]:
         """Read the first number and the signed changes."""
@@ -65,9 +68,9 @@ class Arithmetic(Task[int, int]):
             raise ValueError(f"not a question of {self.name}: {question!r}")
         changes = [
             int(number) if verb in _GAINS else -int(number)
-            for verb, number in _CHANGE.findall(found[4])
+            for verb, number in _CHANGE.findall(found[2])
         ]
-        return Chain(int(found[2]), changes)
+        return Chain(int(found[1]), changes)
 
     def apply(self, state: int, operation: int) -> int:
         """Add the change."""
@@ -83,5 +86,5 @@ class Arithmetic(Task[int, int]):
         return str(state)
 
     def _near(self, number: int) -> range:
-        """Numbers a change of at most 9 away, within the limits."""
-        return range(max(0, number - 9), min(self.largest, number + 9) + 1)
+        """Numbers that one change reaches, within the limits."""
+        return range(max(0, number - self.change), min(self.largest, number + self.change) + 1)

@@ -1,4 +1,4 @@
-"""A generated task: questions that a chain of exact steps answers, and an oracle that explains them.
+"""A generated task: questions that a chain of exact steps answers, and an oracle for them.
 
 A task writes a question, reads it back into a start and a list of operations (the exact solver
 works on the text, as a student does), and phrases each step of the solution. All else follows: the

@@ -29,7 +29,7 @@ def _side(heads: bool) -> str:
 
 
 def _deed(_before: bool, turn: Turn, after: bool) -> str:
-    return f"{turn.who} {'flips' if turn.flips else 'does not flip'}: {_side(after)}."
+    return f"{turn.who} {'flips' if turn.flips else 'does not'}: {_side(after)}."
 
 
 def _change(before: bool, turn: Turn, after: bool) -> str:

@@ -14,11 +14,10 @@ from limbeck.tasks.words import COLOURS
 
 __all__ = ["Held", "ShuffledObjects"]
 
-_PEOPLE = ("Alice", "Bob", "Claire", "David", "Emma", "Fred", "Greg")
+_PEOPLE = ("Alice", "Bob", "Claire", "David", "Emma", "Fred")
 _FORM = re.compile(
-    r"((?:\w+ has \w+\. )+)((?:Swap \d+: \w+ and \w+\. )+)Who has (\w+)\?",
+    r"At first: (\w+ \w+(?:, \w+ \w+)*)\. ((?:Swap \d+: \w+ and \w+\. )+)Who has (\w+)\?",
 )
-_HOLDING = re.compile(r"(\w+) has (\w+)\.")
 _SWAP = re.compile(r"Swap (\d+): (\w+) and (\w+)\.")
 
 
@@ -37,16 +36,24 @@ class Swap(NamedTuple):
     other: str
 
 
-def _swapping(_before: Held, swap: Swap, after: Held) -> str:
-    return f"Swap {swap.number}, {swap.one} and {swap.other}: {after.who}."
+def _moved(before: Held, swap: Swap, after: Held) -> str:
+    return f"{_pair(swap)}, {before.who} {_moving(before, after)}."
+
+
+def _so_moved(before: Held, swap: Swap, after: Held) -> str:
+    return f"{_pair(swap)}, so {before.who} {_moving(before, after)}."
 
 
 def _having(_before: Held, swap: Swap, after: Held) -> str:
-    return f"Swap {swap.number} is {swap.one} and {swap.other}, so {after.who}."
+    return f"{_pair(swap)}, {after.who} has {after.ball}."
 
 
-def _after(_before: Held, swap: Swap, after: Held) -> str:
-    return f"After swap {swap.number}, {swap.one} and {swap.other}, {after.who} has {after.ball}."
+def _pair(swap: Swap) -> str:
+    return f"Swap {swap.number}: {swap.one} and {swap.other}"
+
+
+def _moving(before: Held, after: Held) -> str:
+    return "stays" if before.who == after.who else f"to {after.who}"
 
 
 @dataclass(frozen=True)
@@ -54,12 +61,12 @@ class ShuffledObjects(Task[Held, Swap]):
     """The place of one ball after some swaps.
 
     Args:
-        people: Who hold one ball each, 3 to 7.
+        people: Who hold one ball each, 3 to 6.
         swaps: How many swaps, 2 to 20.
     """
 
     name: ClassVar[str] = "shuffled_objects"
-    phrasings = (_swapping, _having, _after)
+    phrasings = (_moved, _so_moved, _having)
     people: int = 3
     swaps: int = 3
 
@@ -70,24 +77,25 @@ class ShuffledObjects(Task[Held, Swap]):
         """Write a random question."""
         people = _PEOPLE[: self.people]
         balls = rng.sample(COLOURS, self.people)
-        sentences = [f"{who} has {ball}." for who, ball in zip(people, balls, strict=True)]
+        held = ", ".join(f"{ball} {who}" for ball, who in zip(balls, people, strict=True))
+        sentences = [f"At first: {held}."]
         for number in range(1, self.swaps + 1):
-            one, other = rng.sample(people, 2)
+            one, other = sorted(rng.sample(people, 2))
             sentences.append(f"Swap {number}: {one} and {other}.")
         return " ".join([*sentences, f"Who has {rng.choice(balls)}?"])
 
     def read(self, question: str) -> Chain[Held, Swap]:
         """Read who has the ball at first, and the swaps."""
         found = _FORM.fullmatch(question)
-        holders = {ball: who for who, ball in _HOLDING.findall(found[1])} if found else {}
-        if found is None or found[3] not in holders:
+        if found is None:
             raise ValueError(f"not a question of {self.name}: {question!r}")
+        holders = dict(pair.split(" ") for pair in found[1].split(", "))
         swaps = [Swap(int(number), one, other) for number, one, other in _SWAP.findall(found[2])]
         return Chain(Held(found[3], holders[found[3]]), swaps)
 
     def opening(self, start: Held) -> str:
         """Say who has the ball at first."""
-        return f"Start, {start.ball}: {start.who}."
+        return f"At first: {start.ball} {start.who}."
 
     def apply(self, state: Held, operation: Swap) -> Held:
         """Pass the ball on if its holder swaps."""

@@ -10,4 +10,4 @@ NAMES = (
     *("Jack", "Karl", "Tom", "Ben", "Marco", "Oscar", "James", "Scott", "Rex", "Lily", "Liz"),
 )
 THINGS = ("apples", "books", "coins", "eggs", "keys", "nuts", "pens", "stamps")
-COLOURS = ("red", "blue", "green", "white", "black", "yellow", "pink", "brown")
+COLOURS = ("red", "blue", "green", "white", "black", "yellow")
