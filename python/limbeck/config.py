@@ -55,6 +55,9 @@ class Teacher(Section):
 
     name: Literal["oracle"] = "oracle"
     hallucination: float = Field(0.0, ge=0.0, le=1.0, description="share of wrong rationales")
+    conclusion: Literal["right", "wrong"] = Field(
+        "right", description="what a wrong rationale concludes; `wrong` meets the answer filter"
+    )
     phrasings: int = Field(2, ge=1, description="ways of wording the same rationale")
 
 

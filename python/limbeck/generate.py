@@ -121,7 +121,7 @@ class Generator:
         from transformers import AutoTokenizer, GenerationConfig
 
         from limbeck._native import Renderer
-        from limbeck.model import load_student, quiet
+        from limbeck.model import quiet
 
         path = Path(student)
         card = _card(path)
@@ -134,9 +134,8 @@ class Generator:
         self._renderer = Renderer(str(path), json.dumps(card["render"]))
         with quiet():
             self._tokenizer: Any = AutoTokenizer.from_pretrained(path)
-        model: Any = load_student(path, tokenizer_length=len(self._tokenizer), dtype=self.dtype)
-        self._model = model.to(device).eval()
-        self._stops = _stop_ids(self._model, path)
+        self._model = _load(path, len(self._tokenizer), self.dtype).to(device).eval()
+        self._stops = _stop_ids(path)
         # The settings alone decide: a checkpoint may carry a temperature or a penalty of its own.
         self._model.generation_config = GenerationConfig()
 
@@ -302,9 +301,33 @@ def _card(path: Path) -> dict[str, Any]:
     return card
 
 
-def _stop_ids(model: Any, path: Path) -> list[int]:
+def _load(path: Path, tokenizer_length: int, dtype: torch.dtype) -> Any:
+    """Return the model of a student's directory, an adapter merged into its base."""
+    from limbeck.model import load_student
+
+    adapter = path / "adapter_config.json"
+    if not adapter.is_file():
+        return load_student(path, tokenizer_length=tokenizer_length, dtype=dtype)
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise InputError(
+            f"student: {path}: an adapter needs PEFT; install `limbeck[peft]`"
+        ) from error
+    # Not through transformers, which would not give the base the rows of the added tokens.
+    base = json.loads(adapter.read_text("utf-8"))["base_model_name_or_path"]
+    model: Any = load_student(base, tokenizer_length=tokenizer_length, dtype=dtype)
+    return PeftModel.from_pretrained(model, path).merge_and_unload()
+
+
+def _stop_ids(path: Path) -> list[int]:
     """Return the ids that end an answer."""
-    given = model.generation_config.eos_token_id
+    from transformers import GenerationConfig
+
+    try:
+        given = GenerationConfig.from_pretrained(path).eos_token_id
+    except OSError:
+        given = None
     stops = [] if given is None else [given] if isinstance(given, int) else list(given)
     if not stops:
         raise InputError(

@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 import torch
+from tests.eval.conftest import save
 
 from limbeck.config import Evaluate
 from limbeck.errors import InputError
@@ -204,6 +205,36 @@ def test_missing_files_are_named(scripted_student, tmp_path):
     (student / "limbeck.json").unlink()
     with pytest.raises(InputError, match=r"has no limbeck\.json, so how it answers is unknown"):
         Generator(student)
+
+
+def test_an_adapter_answers_as_the_merged_student_does(random_student, tokenizer, tmp_path):
+    """With a base that lacks the row of the added token, as a published one does."""
+    peft = pytest.importorskip("peft")
+    from limbeck.model import load_student
+
+    torch.manual_seed(0)
+    base = tmp_path / "base"
+    small = load_student(random_student, tokenizer_length=0, dtype="float32")
+    small.resize_token_embeddings(len(tokenizer) - 1)
+    small.save_pretrained(base)
+    model = load_student(base, tokenizer_length=len(tokenizer), dtype="float32")
+    names = {id(module): name for name, module in model.named_modules()}
+    ends = {id(model.get_input_embeddings()), id(model.get_output_embeddings())}
+    if model.config.tie_word_embeddings:
+        ends = {id(model.get_input_embeddings())}
+    rows = {names[end]: [len(tokenizer) - 1] for end in ends}
+    config = peft.LoraConfig(target_modules="all-linear", trainable_token_indices=rows)
+    wrapped = peft.get_peft_model(model, config)
+    for parameter in wrapped.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.3)
+    adapter = save(wrapped, tokenizer, tmp_path / "adapter", "answer-first")
+    merged = save(wrapped.merge_and_unload(), tokenizer, tmp_path / "merged", "answer-first")
+    assert not (adapter / "model.safetensors").exists()
+    expected = tell(generate(merged, QUESTIONS))
+    assert (
+        tell(generate(adapter, QUESTIONS)) == expected != tell(generate(random_student, QUESTIONS))
+    )
 
 
 @pytest.mark.gpu

@@ -116,14 +116,16 @@ def test_written_records_are_those_of_the_tasks(tmp_path):
         ["coin_flip", "arithmetic"],
         tmp_path / "teach" / "records.jsonl",
         examples=10,
-        teacher=Teacher(hallucination=0.5, phrasings=1),
+        teacher=Teacher(hallucination=0.5, conclusion="wrong", phrasings=1),
         seed=3,
         progress=lambda *news: told.append(news),
     )
     expected = [
         made
         for name in ("coin_flip", "arithmetic")
-        for made in tasks.get(name).records(10, seed=3, hallucination=0.5, phrasings=1)
+        for made in tasks.get(name).records(
+            10, seed=3, hallucination=0.5, conclusion="wrong", phrasings=1
+        )
     ]
     assert [json.loads(line) for line in path.read_text().splitlines()] == expected
     assert told == [(0, 20, "coin_flip"), (10, 20, "arithmetic"), (20, 20, "written")]

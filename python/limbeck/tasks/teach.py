@@ -26,7 +26,7 @@ def write_records(
         tasks: Names as `get` reads them.
         path: The file to write; it appears when it is complete.
         examples: Records per task.
-        teacher: Share of hallucinations, phrasings; by default the truth in two phrasings.
+        teacher: Share and kind of hallucinations, phrasings; by default the truth in two.
         seed: Draws questions, phrasings and mistakes.
         progress: Told records done, records in all, and the task.
 
@@ -46,6 +46,7 @@ def write_records(
                     examples,
                     seed=seed,
                     hallucination=teacher.hallucination,
+                    conclusion=teacher.conclusion,
                     phrasings=teacher.phrasings,
                 ):
                     lines.write(json.dumps(record, ensure_ascii=False) + "\n")
