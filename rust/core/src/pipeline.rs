@@ -62,6 +62,7 @@ pub fn prepare(config: &Config, on_progress: &mut OnProgress<'_>) -> Result<Mani
         idle: Vec::new(),
         on_progress,
     };
+    flow.tell()?;
     ordered::run(
         &mut flow,
         config.thread_count(),

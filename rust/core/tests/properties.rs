@@ -1,0 +1,184 @@
+//! The numbered properties of rust/README.md, on generated records.
+#![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use common::{Example, Workshop};
+use limbeck_core::template::SpanKind;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// Records of all fates: blank, wrong, doubled, too long, of other splits, or no JSON.
+fn record() -> impl Strategy<Value = String> {
+    let text = prop_oneof![
+        6 => "[a-c é\n]{0,12}",
+        1 => "[a-z ]{40,200}",
+        1 => Just("<|endoftext|> and <|sem|>".to_owned()),
+    ];
+    let answer = prop_oneof![(0..3).prop_map(Value::from), "[ab]?".prop_map(Value::from)];
+    let teacher_answer = prop_oneof![2 => Just(Value::Null), 1 => (0..3).prop_map(Value::from)];
+    let rationale = prop_oneof![
+        4 => text.clone().prop_map(Value::from),
+        1 => prop::collection::vec(text.clone(), 0..4).prop_map(Value::from),
+        1 => Just(json!(["fine", 1])),
+    ];
+    let split = prop_oneof![8 => Just("train"), 1 => Just("test")];
+    let fields = (text, answer, rationale, teacher_answer, split);
+    let json = fields.prop_map(|(question, answer, rationale, teacher_answer, split)| {
+        let fields = json!({
+            "question": question,
+            "answer": answer,
+            "rationale": rationale,
+            "teacher_answer": teacher_answer,
+            "split": split,
+        });
+        fields.to_string()
+    });
+    prop_oneof![12 => json, 1 => Just("{".to_owned()), 1 => Just(" ".to_owned())]
+}
+
+/// A record that is kept, so that there is something to publish, and the others.
+fn input() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(record(), 0..60).prop_map(|mut lines| {
+        lines.push(r#"{"question": "sure", "answer": "1", "rationale": "kept"}"#.to_owned());
+        lines.join("\n").into_bytes()
+    })
+}
+
+fn by_id(workshop: &Workshop, name: &str) -> BTreeMap<i64, Example> {
+    let mut examples = BTreeMap::new();
+    for (id, example) in workshop.rows(name).into_iter().flatten() {
+        assert!(examples.insert(id, example).is_none(), "{id} stands twice");
+    }
+    examples
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// P1 conservation, over rows and files.
+    #[test]
+    fn p1_every_candidate_is_kept_or_rejected_and_every_token_stands_once(
+        input in input(),
+        window in 1_usize..20,
+    ) {
+        let workshop = Workshop::new(&input);
+        let settings = json!({"max_length": 64, "packing_window": window});
+        let manifest = workshop.prepare("packed", settings).unwrap();
+        let records = &manifest.records;
+        prop_assert_eq!(records.kept + records.rejected.total(), records.read);
+
+        let packed = by_id(&workshop, "packed");
+        let kept: Vec<_> = workshop.example_lines("packed");
+        prop_assert!(packed.keys().eq(kept.iter().map(|(id, _)| id)));
+        let rejected = workshop.rejected("packed");
+        let mut all: Vec<_> = packed.keys().copied().collect();
+        all.extend(rejected.iter().map(|line| line["example_id"].as_i64().unwrap()));
+        all.sort_unstable();
+        prop_assert!(all.iter().copied().eq(0..records.read as i64));
+
+        // The same tokens as when no row is shared.
+        let settings = json!({"max_length": 64, "packing": "none"});
+        let unpacked = workshop.prepare("unpacked", settings).unwrap();
+        prop_assert_eq!(unpacked.rows, manifest.examples);
+        prop_assert_eq!(&by_id(&workshop, "unpacked"), &packed);
+        let tokens: usize = packed.values().map(|example| example.ids.len()).sum();
+        prop_assert_eq!(tokens as u64, manifest.tokens.total());
+        for kind in SpanKind::ALL {
+            let code = kind.code();
+            let kinds = packed.values().flat_map(|example| &example.kinds);
+            let count = kinds.filter(|&&found| found == code).count();
+            prop_assert_eq!(count as u64, manifest.tokens.0[usize::from(code)]);
+        }
+        for row in workshop.rows("packed") {
+            prop_assert!(row.iter().map(|(_, example)| example.ids.len()).sum::<usize>() <= 64);
+        }
+    }
+
+    /// P4 repeatable: the same bytes for any number of threads.
+    #[test]
+    fn p4_threads_change_no_byte(input in input()) {
+        let workshop = Workshop::new(&input);
+        let mut expected = None;
+        for threads in [1, 2, 4] {
+            let name = format!("threads{threads}");
+            workshop.prepare(&name, json!({"threads": threads})).unwrap();
+            let files = workshop.files(&name);
+            prop_assert_eq!(expected.get_or_insert_with(|| files.clone()), &files);
+        }
+    }
+
+    /// P8 truth: steps are rows and examples, and `fill` is what it says.
+    #[test]
+    fn p8_steps_are_counted(input in input()) {
+        let workshop = Workshop::new(&input);
+        let manifest = workshop.prepare("out", json!({})).unwrap();
+        let rows = workshop.rows("out");
+        prop_assert_eq!(manifest.steps.packed, rows.len() as u64);
+        prop_assert_eq!(manifest.steps.unpacked, rows.iter().map(Vec::len).sum::<usize>() as u64);
+        let share = manifest.tokens.total() as f64 / (rows.len() * 256) as f64;
+        prop_assert!((manifest.fill - share).abs() < 1e-12);
+    }
+}
+
+/// P4 again, where there are chunks enough for threads to overtake each other.
+#[test]
+fn p4_threads_change_no_byte_of_a_large_input() {
+    let mut input = String::new();
+    for number in 0..12_000 {
+        let rationale = "step ".repeat(number % 5);
+        let fields = json!({"question": number % 5000, "answer": 1, "rationale": rationale});
+        let fields = match number % 7 {
+            0 => fields, // a question that is a number is malformed
+            _ => {
+                json!({"question": format!("q{}", number % 5000), "answer": 1, "rationale": rationale})
+            }
+        };
+        input += &format!("{fields}\n");
+    }
+    let workshop = Workshop::new(input.as_bytes());
+    let settings = |threads| json!({"threads": threads, "packing_window": 1000});
+    let manifest = workshop.prepare("one", settings(1)).unwrap();
+    workshop.prepare("three", settings(3)).unwrap();
+    assert_eq!(workshop.files("one"), workshop.files("three"));
+    assert!(manifest.records.rejected.iter().count() == 3 && manifest.rows > 100);
+}
+
+/// P7 crash-safe: a run that fails leaves nothing, and what stood there stands.
+#[test]
+fn p7_a_failed_run_leaves_nothing_behind() {
+    let workshop =
+        Workshop::new(b"{\"question\": \"q\", \"answer\": 1, \"rationale\": \"r\"}\nbroken\n");
+    let before = names(&workshop);
+    workshop
+        .prepare("out", json!({"strict": true}))
+        .unwrap_err();
+    assert_eq!(names(&workshop), before);
+
+    workshop.prepare("out", json!({})).unwrap();
+    let files = workshop.files("out");
+    workshop.prepare("out", json!({})).unwrap_err(); // it exists
+    workshop
+        .prepare("out", json!({"overwrite": true, "strict": true}))
+        .unwrap_err();
+    assert_eq!(workshop.files("out"), files);
+    let settings = json!({"overwrite": true, "packing": "none", "max_length": 99});
+    workshop.prepare("out", settings).unwrap();
+    assert_ne!(
+        workshop.files("out")[Path::new("manifest.json")],
+        files[Path::new("manifest.json")]
+    );
+    assert_eq!(names(&workshop).len(), before.len() + 1);
+}
+
+fn names(workshop: &Workshop) -> Vec<std::ffi::OsString> {
+    let mut names: Vec<_> = std::fs::read_dir(workshop.path(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    names
+}

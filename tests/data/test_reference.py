@@ -1,0 +1,243 @@
+"""The Rust core does what its slow twin in Python does, record for record."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from limbeck import _reference
+from limbeck._native import answers_equal, conclusion
+from limbeck._reference import answers
+from limbeck.config import Prepare
+from limbeck.prepare import native_config, prepare
+
+
+def compare(
+    inputs: list[Path],
+    *,
+    tokenizer: Path,
+    output: Path,
+    opened: Callable[[Path], Any],
+    section: Prepare,
+    keep_rationale: bool = False,
+    chat_template: str | None = None,
+) -> None:
+    """Prepare with both, and find no difference."""
+    manifest = prepare(
+        [str(path) for path in inputs],
+        tokenizer=tokenizer,
+        output_dir=output,
+        recipe=section,
+        keep_rationale=keep_rationale,
+        overwrite=True,
+    )
+    config = native_config(
+        section,
+        inputs=[str(path) for path in inputs],
+        tokenizer=tokenizer,
+        output_dir=output,
+        keep_rationale=keep_rationale,
+    )
+    twin = _reference.prepare(
+        config, end_token=manifest.render["end_token"], chat_template=chat_template
+    )
+    directory = opened(output)
+    rejected = [
+        (
+            line["example_id"],
+            line["record_id"],
+            line["source"],
+            line["line"],
+            line["byte_offset"],
+            line["reason"],
+            line["detail"].split(": ")[0],
+        )
+        for line in directory.rejected
+    ]
+    assert rejected == [tuple(vars(each).values()) for each in twin.rejected]
+    names = manifest.domains
+    found = [
+        (
+            entry["example_id"],
+            entry["record_id"],
+            entry["source"],
+            entry["line"],
+            entry["byte_offset"],
+            names[entry["domain"]] if entry["domain"] >= 0 else None,
+            entry["rationale"],
+        )
+        for entry in directory.entries
+    ]
+    assert found == [
+        (
+            each.example_id,
+            each.record_id,
+            each.source,
+            each.line,
+            each.byte_offset,
+            each.domain,
+            each.rationale,
+        )
+        for each in twin.examples
+    ]
+    examples = directory.examples
+    for each in twin.examples:
+        assert (examples[each.example_id].ids, examples[each.example_id].kinds) == (
+            each.ids,
+            each.kinds,
+        ), each
+    assert directory.rows == twin.rows
+    unverified = sum(not each.verified for each in twin.examples)
+    assert manifest.records.unverified == unverified
+
+
+@pytest.mark.parametrize("template", ["answer-first", "think-first", "answer-only"])
+def test_real_records(
+    shared: Path, tmp_path: Path, opened: Callable[[Path], Any], template: str
+) -> None:
+    inputs = []
+    for path in sorted((shared / "data/cot").glob("*.jsonl")):
+        with path.open("rb") as lines:
+            head = b"".join(itertools.islice(lines, 100))
+        inputs.append(tmp_path / path.name)
+        inputs[-1].write_bytes(head)
+    compare(
+        inputs,
+        tokenizer=shared / "tokenizers/gpt2.json",
+        output=tmp_path / "out",
+        opened=opened,
+        section=Prepare(template=template, max_length=256, packing_window=300),
+        keep_rationale=template == "answer-first",
+    )
+
+
+# Few words, so that duplicates and near misses come up; specials, which must stay text.
+WORDS = st.sampled_from(
+    ["the answer is", "5", "five", " ", "\n", "é", "東京", "😀", "<|sem|>", "<|endoftext|>", "so"]
+)
+TEXT = st.lists(WORDS, max_size=8).map(" ".join)
+SCALAR = st.one_of(TEXT, st.integers(-3, 3), st.none(), st.booleans(), st.just(0.50))
+RECORD = st.fixed_dictionaries(
+    {"question": TEXT, "answer": SCALAR},
+    optional={
+        "id": SCALAR,
+        "rationale": st.one_of(TEXT, st.lists(st.one_of(TEXT, st.none()), max_size=3), SCALAR),
+        "domain": st.one_of(TEXT, SCALAR),
+        "split": st.sampled_from(["train", "test", None]),
+        "teacher_answer": SCALAR,
+        "meta": st.recursive(SCALAR, lambda inner: st.lists(inner, max_size=2), max_leaves=4),
+    },
+)
+LINE = st.one_of(
+    RECORD.map(json.dumps),
+    RECORD.map(lambda record: json.dumps(record, ensure_ascii=False)),
+    st.sampled_from(
+        [
+            "",
+            " \t\r",
+            "{",
+            '{"question": "a", "question": "b", "answer": "1"}',
+            '{"question": "\\ud800", "answer": "1", "rationale": "r"}',
+            '{"question": "q", "answer": NaN, "rationale": "r"}',
+            '{"question": "q", "answer": 1.50e3, "rationale": "r"}\r',
+            '{"question": "q", "answer": "1", "rationale": "r"} x',
+        ]
+    ),
+)
+SURE = json.dumps({"question": "sure", "answer": "1", "rationale": "kept"})
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    lines=st.lists(LINE, max_size=25),
+    template=st.sampled_from(["answer-first", "think-first", "answer-only"]),
+    bounds=st.tuples(st.integers(0, 12), st.integers(40, 120)),
+    window=st.integers(1, 30),
+    packing=st.sampled_from(["bfd", "none"]),
+    keep_rationale=st.booleans(),
+)
+def test_any_records(
+    tokenizer: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    opened: Callable[[Path], Any],
+    lines: list[str],
+    template: str,
+    bounds: tuple[int, int],
+    window: int,
+    packing: Any,
+    keep_rationale: bool,
+) -> None:
+    directory = tmp_path_factory.mktemp("twin")
+    path = directory / "records.jsonl"
+    path.write_text("\n".join([*lines, SURE]), "utf-8", newline="")
+    compare(
+        [path],
+        tokenizer=tokenizer,
+        output=directory / "out",
+        opened=opened,
+        section=Prepare(
+            template=template,
+            min_length=bounds[0],
+            max_length=bounds[1],
+            packing=packing,
+            packing_window=window,
+        ),
+        keep_rationale=keep_rationale,
+    )
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(lines=st.lists(RECORD.map(json.dumps), max_size=12))
+def test_any_records_in_a_chat(
+    chat_tokenizer: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    opened: Callable[[Path], Any],
+    lines: list[str],
+) -> None:
+    directory = tmp_path_factory.mktemp("twin")
+    path = directory / "records.jsonl"
+    path.write_text("\n".join([*lines, SURE]), "utf-8")
+    config = json.loads((chat_tokenizer / "tokenizer_config.json").read_text("utf-8"))
+    compare(
+        [path],
+        tokenizer=chat_tokenizer,
+        output=directory / "out",
+        opened=opened,
+        section=Prepare(max_length=256),
+        chat_template=config["chat_template"],
+    )
+
+
+# fmt: off
+PIECES = [
+    "5", "12", "3/4", "\\frac{1}{2}", ".", ",", ":", "=", "$", "%", "km", "yes", "no", "(B)", "B",
+    "banana", "\\boxed{", "}", "#### ", "is ", "answer ", "Answer:", "the ", "not ", "that ",
+    "likely ", "-", "**", "'", "1,000", "1e3", " dollars", "\n", "Mr. ", " ",
+]
+# fmt: on
+ANSWER = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
+
+
+@settings(max_examples=600, deadline=None)
+@given(ANSWER, ANSWER)
+def test_answers_are_read_and_compared_alike(a: str, b: str) -> None:
+    assert conclusion(a) == answers.conclusion(a)
+    assert answers_equal(a, b) == answers.equal(a, b)
+
+
+def test_real_conclusions_are_read_alike(shared: Path) -> None:
+    for path in sorted((shared / "data/cot").glob("*.jsonl")):
+        for line in itertools.islice(path.open(encoding="utf-8"), 300):
+            record = json.loads(line)
+            concluded = answers.conclusion(record["rationale"])
+            assert conclusion(record["rationale"]) == concluded
+            for claim in (concluded or "", record["teacher_answer"]):
+                expected = answers.equal(record["answer"], claim)
+                assert answers_equal(record["answer"], claim) == expected, record["id"]
