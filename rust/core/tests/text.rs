@@ -103,8 +103,8 @@ fn segments(q: &str, a: &str, r: &str) -> [Vec<(String, SpanKind)>; 2] {
     use SpanKind::{Answer, End, Prompt, Question, Rationale, Semantic};
     [
         vec![
-            ("Q: ".into(), Prompt),
-            (q.into(), Question),
+            ("Q:".into(), Prompt),
+            (format!(" {q}"), Question),
             ("\nA:".into(), Prompt),
         ],
         vec![
