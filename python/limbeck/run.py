@@ -20,6 +20,7 @@ from limbeck.recipes.load import dump, load
 from limbeck.report import report
 from limbeck.stages import Progress, Stage, Watch
 from limbeck.targets import targets
+from limbeck.tasks import load as load_questions
 from limbeck.tasks import write_records
 from limbeck.train import check_settings, train
 
@@ -67,6 +68,8 @@ def plan(recipes: Sequence[Recipe]) -> list[Stage]:
         InputError: The recipes do not belong together, or one of them cannot be walked.
     """
     _check_together(recipes)
+    for task in {*recipes[0].data.tasks, *(task for each in recipes for task in each.tasks)}:
+        load_questions(task, limit=1)  # an unknown task or a broken file is better found now
     first, root = recipes[0], recipes[0].output_dir
     stages = []
     records = [Path(path) for path in expand(first.data.paths)] if first.data.paths else []
@@ -95,7 +98,7 @@ def _method(
     yield Stage(
         f"{label}prepared",
         prepared,
-        (*records, *_local(start)),
+        (*records, start),
         {"tokenizer": start, **_values(recipe.prepare), "targets": recipe.needs_targets},
         lambda progress: prepare(
             [str(path) for path in records],
@@ -114,7 +117,7 @@ def _method(
         yield Stage(
             f"{label}targets",
             cached,
-            (prepared, *_local(encoder)),
+            (prepared, encoder),
             _values(settings),
             lambda progress: targets(
                 prepared, student=start, output_dir=cached, settings=settings, progress=progress
@@ -124,7 +127,7 @@ def _method(
     yield Stage(
         f"{label}student",
         student,
-        (prepared, *_local(start), *([cached] if cached else [])),
+        (prepared, start, *([cached] if cached else [])),
         {"student": start, "seed": recipe.seed, **_values(recipe.train)},
         lambda progress: train(
             prepared,
@@ -141,7 +144,7 @@ def _method(
         yield Stage(
             f"{label}evaluate",
             output_dir / "evaluate",
-            (student, *(path for task in recipe.tasks for path in _local(task))),
+            (student, *recipe.tasks),
             {"tasks": recipe.tasks, "seed": recipe.seed, **_values(recipe.evaluate)},
             lambda progress: evaluate(
                 student,
@@ -212,12 +215,6 @@ def _check_together(recipes: Sequence[Recipe]) -> None:
     for key in ("data", "teacher", "student", "seed", "output_dir"):
         if any(getattr(recipe, key) != getattr(recipes[0], key) for recipe in recipes):
             raise InputError(f"{key}: differs between methods of one run; make it the same")
-
-
-def _local(name: str) -> tuple[Path, ...]:
-    """The path that a name means, if it is on this machine rather than on the hub."""
-    path = Path(name).expanduser()
-    return (path,) if path.exists() else ()
 
 
 def _values(section: BaseModel) -> dict[str, Any]:

@@ -31,14 +31,15 @@ class Stage:
     Attributes:
         name: What the user calls it (`pst/prepared`).
         output: The file or directory it writes.
-        inputs: Files and directories it reads, hashed by content.
+        inputs: Files and directories it reads, hashed by content; a name that is neither counts as
+            it is (a model or tokenizer on the hub).
         settings: Everything else that decides its output; JSON values.
         action: Does the work, given a progress callback.
     """
 
     name: str
     output: Path
-    inputs: tuple[Path, ...]
+    inputs: tuple[str | Path, ...]
     settings: Mapping[str, Any]
     action: Callable[[Progress], object]
 
@@ -52,7 +53,7 @@ class Stage:
         parts = {
             "limbeck": __version__,
             "settings": self.settings,
-            "inputs": [digest(path) for path in self.inputs],
+            "inputs": [digest(Path(each)) for each in self.inputs],
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -76,9 +77,10 @@ class Stage:
 def digest(path: Path) -> str:
     """SHA-256 over the names and contents of a file or of a directory's files.
 
-    Hidden files and the caches that `datasets` leaves beside its data do not count.
+    Hidden files and the caches that `datasets` leaves beside its data do not count. What does not
+    exist counts by its name.
     """
-    total = hashlib.sha256()
+    total = hashlib.sha256() if path.exists() else hashlib.sha256(str(path).encode())
     for name, file in _files(path):
         total.update(f"{name}\0{_file_digest(file, file.stat().st_mtime_ns)}\0".encode())
     return total.hexdigest()

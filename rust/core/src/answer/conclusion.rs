@@ -160,10 +160,16 @@ fn claim(after: &str) -> Option<&str> {
     {
         return None;
     }
-    let start = ["probably ", "most likely ", "likely ", "therefore ", "thus "]
-        .iter()
-        .find_map(|hedge| after_word(start, hedge))
-        .unwrap_or(start);
+    let start = [
+        "probably ",
+        "most likely ",
+        "likely ",
+        "therefore ",
+        "thus ",
+    ]
+    .iter()
+    .find_map(|hedge| after_word(start, hedge))
+    .unwrap_or(start);
     let content = &start[..sentence_end(start)];
     let content = content.trim_end_matches(|c: char| c.is_whitespace() || c == '*');
     content
