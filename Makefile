@@ -54,6 +54,7 @@ lint: setup ## Check formats, lints, types and the stub
 	ruff format --check
 	ruff check
 	mypy
+	python -m mypy.stubtest limbeck._native --mypy-config-file rust/py/stubtest.ini
 
 .PHONY: format
 format: setup ## Format Rust and Python
