@@ -142,14 +142,22 @@ def test_p7_ctrl_c_leaves_nothing(tokenizer: Path, tmp_path: Path) -> None:
     config = native_config(
         Prepare(), inputs=["-"], tokenizer=tokenizer, output_dir=output, keep_rationale=False
     )
-    code = f"from limbeck import _native; _native.prepare({json.dumps(json.dumps(config))})"
+    # A shell's background job, and so its children, ignore the signal unless told otherwise.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"from limbeck import _native; _native.prepare({json.dumps(json.dumps(config))})"
+    )
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
     while not output.with_name(".out.partial").exists():
         assert process.poll() is None
         time.sleep(0.01)
-    while process.poll() is None:  # more than once: the first may come before it waits for input
+    for _ in range(100):  # more than once: the first may come before it waits for input
         process.send_signal(signal.SIGINT)
         time.sleep(0.2)
+        if process.poll() is not None:
+            break
+    else:
+        process.kill()
     assert process.returncode == -signal.SIGINT
     assert list(tmp_path.iterdir()) == []
 

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,9 @@ def test_the_terminal_shows_the_same_results(demo_run: Path) -> None:
     console.print(results_table(demo_run))
     lines = [line.split() for line in console.export_text().splitlines()]
     assert ["pst", "84.5", "%", "78.8–88.9", "11.5", "%", "200", "4.0"] in lines
+    training = json.loads((demo_run / "pst/student/training.json").read_text("utf-8"))
+    cost = [f"{training[key]:,}" for key in ("steps", "examples_seen", "tokens_processed")]
+    assert ["pst", *cost] in [line[:4] for line in lines]
     assert ["unequal", "budgets:"] in [line[:2] for line in lines]
 
 

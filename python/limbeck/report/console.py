@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limbeck.report.collect import collect
+from limbeck.report.collect import Run, collect
 from limbeck.report.tables import missing, results, unequal_budgets
-from limbeck.report.words import percent
+from limbeck.report.words import count, percent
 from limbeck.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
 
 def results_table(run_dir: str | Path) -> RenderableType:
-    """Accuracy by task and method, as something that a rich console prints.
+    """Accuracy by task and method and what each method cost, for a rich console.
 
     Args:
         run_dir: The `output_dir` of a run.
@@ -48,8 +49,32 @@ def results_table(run_dir: str | Path) -> RenderableType:
                 end_section=n + 1 == len(rows),
             )
     parts: list[RenderableType] = [table] if run.tasks else [Text("no evaluation in this run")]
+    if any(method.training for method in run.methods):
+        parts.append(_costs(run))
     if unequal := unequal_budgets(run):
         parts.append(Text(f"unequal budgets: {', '.join(unequal)}", style="yellow"))
     if lacking := missing(run):
         parts.append(Text(f"missing stages: {', '.join(lacking)}", style="yellow"))
     return Group(*parts)
+
+
+def _costs(run: Run) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("method", no_wrap=True)
+    for heading in ("steps", "examples", "tokens processed", "tokens trained", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for method in run.methods:
+        if spent := method.training:
+            table.add_row(
+                Text(visible(method.name)),
+                count(spent.steps),
+                count(spent.examples_seen),
+                count(spent.tokens_processed),
+                count(spent.tokens_trained),
+                count(spent.seconds),
+            )
+    return table
