@@ -174,7 +174,7 @@ def test_kinds_are_those_of_first_bytes(source, question, answer, rationale):
     if any(map(_is_blank, (question, answer, rationale))):
         return
     end = json.loads(renderer.render_json)["end_token"]
-    prompt = [("Question: ", 0), (question, 1), ("\nAnswer:", 0)]
+    prompt = [("Question:", 0), (f" {question}", 1), ("\nAnswer:", 0)]
     completion = [(f" {answer}", 2), ("<|sem|>", 4), (f"\n{rationale}", 3), (end, 6)]
     expected = [0] * len(_prefix(reference))
     for segments in (prompt, completion):
