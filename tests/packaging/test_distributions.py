@@ -36,7 +36,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dist = tmp_path_factory.mktemp("dist")
     maturin = Path(sys.executable).with_name("maturin")
     call(maturin, "build", "--release", "--quiet", "--out", dist)
-    call(maturin, "sdist", "--quiet", "--out", dist)
+    call(maturin, "sdist", "--out", dist)
     return dist
 
 
