@@ -10,6 +10,7 @@ UV := $(BIN)/uv
 OUT ?= out/demo
 LOWEST := $(CURDIR)/.venv-lowest
 LOWEST_PYTHON ?= 3.10
+BENCH := $(CURDIR)/.venv-bench
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(BIN):$(PATH)
 # Rust's release profile everywhere: the dependencies are compiled once for the wheel and for the tests.
@@ -72,6 +73,12 @@ test-lowest: ## Run the Python tests on the lowest supported versions
 	test -x $(LOWEST)/bin/python || $(UV) venv --quiet --python $(LOWEST_PYTHON) $(LOWEST)
 	$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --group dev --editable '.[peft]'
 	$(LOWEST)/bin/python -m pytest --ignore tests/packaging
+
+.PHONY: bench-prepare
+bench-prepare: setup ## Time preparation beside its rivals and keep the results (Python 3.11, 20 minutes)
+	test -x $(BENCH)/bin/python || $(UV) venv --quiet --python 3.11 $(BENCH)
+	$(UV) pip install --quiet --python $(BENCH)/bin/python --requirements benches/requirements-prepare.txt --reinstall-package limbeck .
+	$(BENCH)/bin/python benches/prepare/run.py
 
 .PHONY: lock
 lock: setup ## Lock the development dependencies
