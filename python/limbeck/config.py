@@ -7,9 +7,9 @@ and the stages read them; nothing else decides what a run does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -36,10 +36,33 @@ class TemplateSpec(Section):
     completion: str
 
 
-class Data(Section):
-    """Where the records come from: files of the record schema, or generated tasks."""
+class Source(Section):
+    """Files of records, and what is said of all of them.
 
-    paths: tuple[str, ...] = ()
+    Attributes:
+        path: A file, a glob, or `-` for standard input.
+        domain: The domain of those records that name none.
+        weight: The source's share of the choice among sources; None takes all of it.
+        format: The shape of the records; `auto` finds out.
+    """
+
+    path: str = Field(min_length=1)
+    domain: str | None = None
+    weight: float | None = Field(None, gt=0.0, allow_inf_nan=False)
+    format: Literal["auto", "records"] = "auto"
+
+    @field_validator("domain")
+    @classmethod
+    def _named(cls, domain: str | None) -> str | None:
+        if domain is not None and not domain.strip():
+            raise ValueError("blank; name the domain or leave the key out")
+        return domain and domain.strip()
+
+
+class Data(Section):
+    """Where the records come from: files, or generated tasks."""
+
+    paths: tuple[str | Source, ...] = ()
     tasks: tuple[str, ...] = ()
     examples: int = Field(6000, ge=1, description="records made per generated task")
 
@@ -48,6 +71,11 @@ class Data(Section):
         if bool(self.paths) == bool(self.tasks):
             raise ValueError("give either `paths` (record files) or `tasks` (generated)")
         return self
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The `paths`, those that are a bare path made sources too."""
+        return tuple(path if isinstance(path, Source) else Source(path=path) for path in self.paths)
 
 
 class Teacher(Section):
@@ -229,25 +257,27 @@ def check(section: type[SectionT], values: Mapping[str, Any]) -> SectionT:
         raise RecipeError(path, fault) from None
 
 
-_BRANCHES = {"str", "StudentSpec", "TemplateSpec"}  # pydantic's names for a union's branches
+# pydantic's names for a union's branches
+_BRANCHES = {"str", "Source", "StudentSpec", "TemplateSpec"}
 
 
 def _fields(section: type[Section], path: tuple[str, ...]) -> list[str]:
     for key in path:
+        if key.isdecimal():
+            continue  # an element of the list whose sections were found
         field = section.model_fields.get(key)
-        candidates = (
-            [
-                t
-                for t in (field.annotation, *getattr(field.annotation, "__args__", ()))
-                if isinstance(t, type) and issubclass(t, Section)
-            ]
-            if field
-            else []
-        )
+        candidates = list(_sections(field.annotation)) if field else []
         if not candidates:
             return []
         section = candidates[0]
     return list(section.model_fields)
+
+
+def _sections(annotation: Any) -> Iterator[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _sections(argument)
 
 
 def suggest(key: str, known: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from limbeck import _native
-from limbeck.config import Prepare, Recipe, TemplateSpec
+from limbeck.config import Prepare, Recipe, Source, TemplateSpec
 from limbeck.errors import InputError
 
 __all__ = ["Counts", "Manifest", "SourceCounts", "Steps", "expand", "prepare", "summary"]
@@ -122,7 +122,7 @@ class Manifest(_Part):
 
 
 def prepare(
-    paths: str | Path | Sequence[str | Path],
+    paths: str | Path | Source | Sequence[str | Path | Source],
     *,
     tokenizer: str | Path,
     output_dir: str | Path,
@@ -137,7 +137,8 @@ def prepare(
     """Turn rationale records into a directory that `datasets.load_from_disk` opens.
 
     Args:
-        paths: JSONL or Parquet files, globs, or `-` for standard input.
+        paths: JSONL or Parquet files, globs, or `-` for standard input; a `Source` where there is
+            more to say of one.
         tokenizer: A `tokenizer.json`, a directory with one, or a name on the hub.
         output_dir: The directory to publish, complete or not at all.
         recipe: A recipe, its `prepare` section, or a method's name; None takes the defaults.
@@ -157,12 +158,13 @@ def prepare(
         >>> from limbeck import prepare
         >>> prepare("records.jsonl", tokenizer="gpt2", output_dir="out/prepared")  # doctest: +SKIP
     """
-    names = [str(paths)] if isinstance(paths, str | Path) else [str(path) for path in paths]
-    section, needed = _settings(recipe, tokenizer=str(tokenizer), paths=names)
+    given = [paths] if isinstance(paths, str | Path | Source) else paths
+    sources = [each if isinstance(each, Source) else Source(path=str(each)) for each in given]
+    section, needed = _settings(recipe, tokenizer=str(tokenizer), sources=sources)
     directory = resolve_tokenizer(str(tokenizer))
     config = native_config(
         section,
-        inputs=expand(names),
+        inputs=expand(sources),
         tokenizer=directory,
         output_dir=Path(output_dir),
         keep_rationale=needed if keep_rationale is None else keep_rationale,
@@ -172,26 +174,27 @@ def prepare(
     return Manifest(path=None if dry_run else Path(output_dir), **json.loads(text))
 
 
-def expand(paths: Sequence[str]) -> list[str]:
-    """The files that `paths` mean: globs opened, in order of their names.
+def expand(sources: Sequence[Source]) -> list[Source]:
+    """The files that `sources` mean, one source each: globs opened, in order of their names.
 
     Args:
-        paths: Files, globs, or `-`.
+        sources: Files, globs, or `-`.
 
     Raises:
         InputError: There is none, or a glob matches nothing.
 
     Example:
-        >>> expand(["-", "records.jsonl"])
+        >>> [source.path for source in expand([Source(path="-"), Source(path="records.jsonl")])]
         ['-', 'records.jsonl']
     """
-    files: list[str] = []
-    for path in paths:
+    files: list[Source] = []
+    for source in sources:
+        path = source.path
         plain = path == "-" or not glob.has_magic(path) or Path(path).exists()
         found = [path] if plain else sorted(glob.glob(path, recursive=True))
         if not found:
             raise InputError(f"{path}: no file matches; check the pattern")
-        files += found
+        files += [source.model_copy(update={"path": file}) for file in found]
     if not files:
         raise InputError("paths: there are none; name JSONL or Parquet files")
     return files
@@ -200,7 +203,7 @@ def expand(paths: Sequence[str]) -> list[str]:
 def native_config(
     section: Prepare,
     *,
-    inputs: Sequence[str],
+    inputs: Sequence[Source],
     tokenizer: Path,
     output_dir: Path,
     keep_rationale: bool,
@@ -209,7 +212,7 @@ def native_config(
 
     Args:
         section: The recipe's `prepare` section.
-        inputs: Files, or `-`.
+        inputs: One for each file; no globs.
         tokenizer: A local tokenizer.
         output_dir: The directory to publish.
         keep_rationale: Whether to store the rationales' texts.
@@ -234,7 +237,7 @@ def native_config(
     canonical = json.dumps(decided, sort_keys=True, ensure_ascii=False)
     return {
         **decided,
-        "inputs": list(inputs),
+        "inputs": [source.model_dump() for source in inputs],
         "tokenizer": str(tokenizer),
         "output_dir": str(output_dir),
         "recipe_sha256": hashlib.sha256(canonical.encode()).hexdigest(),
@@ -294,7 +297,7 @@ def summary(manifest: Manifest) -> str:
 
 
 def _settings(
-    recipe: Recipe | Prepare | str | None, *, tokenizer: str, paths: Sequence[str]
+    recipe: Recipe | Prepare | str | None, *, tokenizer: str, sources: Sequence[Source]
 ) -> tuple[Prepare, bool]:
     """The section that applies, and whether the recipe needs the rationales' texts."""
     if isinstance(recipe, str):
@@ -303,7 +306,7 @@ def _settings(
 
         if recipe not in METHODS:
             raise InputError(f"method: there is no {recipe!r}; {suggest(recipe, METHODS)}")
-        recipe = METHODS[recipe](student=tokenizer, data={"paths": paths})
+        recipe = METHODS[recipe](student=tokenizer, data={"paths": sources})
     if isinstance(recipe, Recipe):
         return recipe.prepare, recipe.needs_targets
     return recipe or Prepare(), False

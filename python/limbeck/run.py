@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from limbeck.config import Recipe, StudentSpec, Targets
+from limbeck.config import Recipe, Source, StudentSpec, Targets
 from limbeck.errors import InputError
 from limbeck.evaluate import evaluate
 from limbeck.prepare import expand, prepare
@@ -72,10 +72,10 @@ def plan(recipes: Sequence[Recipe]) -> list[Stage]:
         load_questions(task, limit=1)  # an unknown task or a broken file is better found now
     first, root = recipes[0], recipes[0].output_dir
     stages = []
-    records = [Path(path) for path in expand(first.data.paths)] if first.data.paths else []
+    records = expand(first.data.sources) if first.data.paths else []
     if first.data.tasks:
         teach = _teach(first, root / "teach")
-        records = [teach.output / "records.jsonl"]
+        records = [Source(path=str(teach.output / "records.jsonl"))]
         stages.append(teach)
     if isinstance(first.student, StudentSpec):
         base = _base(first.student, first.seed, records, root / "base")
@@ -90,18 +90,24 @@ def plan(recipes: Sequence[Recipe]) -> list[Stage]:
 
 
 def _method(
-    recipe: Recipe, records: list[Path], start: str, output_dir: Path, methods: list[str]
+    recipe: Recipe, records: list[Source], start: str, output_dir: Path, methods: list[str]
 ) -> Iterator[Stage]:
     label = f"{recipe.method}/" if len(methods) > 1 else ""
     check_settings(recipe.train)
     prepared = output_dir / "prepared"
+    paths = [source.path for source in records]
     yield Stage(
         f"{label}prepared",
         prepared,
-        (*records, start),
-        {"tokenizer": start, **_values(recipe.prepare), "targets": recipe.needs_targets},
+        (*paths, start),
+        {
+            "tokenizer": start,
+            **_values(recipe.prepare),
+            "targets": recipe.needs_targets,
+            "sources": [source.model_dump(exclude={"path"}) for source in records],
+        },
         lambda progress: prepare(
-            [str(path) for path in records],
+            records,
             tokenizer=start,
             output_dir=prepared,
             recipe=recipe,
@@ -187,13 +193,15 @@ def _teach(recipe: Recipe, output: Path) -> Stage:
     )
 
 
-def _base(spec: StudentSpec, seed: int, records: list[Path], output: Path) -> Stage:
+def _base(spec: StudentSpec, seed: int, records: list[Source], output: Path) -> Stage:
+    paths = [Path(source.path) for source in records]
+
     def create(_: Progress) -> None:
         from limbeck.model import create_student
 
-        create_student(spec, records, output, seed=seed)
+        create_student(spec, paths, output, seed=seed)
 
-    return Stage("base", output, tuple(records), {"student": _values(spec), "seed": seed}, create)
+    return Stage("base", output, tuple(paths), {"student": _values(spec), "seed": seed}, create)
 
 
 def _recipes(

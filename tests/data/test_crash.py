@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from limbeck.config import Prepare
+from limbeck.config import Prepare, Source
 from limbeck.errors import InputError
 from limbeck.prepare import native_config, prepare
 
@@ -75,7 +75,7 @@ def test_p7_killed_runs_leave_nothing_half_done(
     def config(template: str) -> dict[str, Any]:
         config = native_config(
             Prepare(template=template, packing_window=1000),
-            inputs=[str(records)],
+            inputs=[Source(path=str(records))],
             tokenizer=tokenizer,
             output_dir=output,
             keep_rationale=False,
@@ -123,7 +123,11 @@ def test_p7_killed_runs_leave_nothing_half_done(
 def test_p7_a_second_run_is_refused(records: Path, tokenizer: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     config = native_config(
-        Prepare(), inputs=["-"], tokenizer=tokenizer, output_dir=output, keep_rationale=False
+        Prepare(),
+        inputs=[Source(path="-")],
+        tokenizer=tokenizer,
+        output_dir=output,
+        keep_rationale=False,
     )
     # A run that waits for its input holds the directory for as long as the test likes.
     code = f"from limbeck import _native; _native.prepare({json.dumps(json.dumps(config))})"
@@ -144,7 +148,11 @@ def test_p7_a_second_run_is_refused(records: Path, tokenizer: Path, tmp_path: Pa
 def test_p7_ctrl_c_leaves_nothing(tokenizer: Path, tmp_path: Path) -> None:
     output = tmp_path / "deep/er/out"
     config = native_config(
-        Prepare(), inputs=["-"], tokenizer=tokenizer, output_dir=output, keep_rationale=False
+        Prepare(),
+        inputs=[Source(path="-")],
+        tokenizer=tokenizer,
+        output_dir=output,
+        keep_rationale=False,
     )
     # A shell's background job, and so its children, ignore the signal unless told otherwise.
     code = (

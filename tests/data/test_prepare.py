@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from limbeck.config import Prepare, TemplateSpec
+from limbeck.config import Prepare, Source, TemplateSpec
 from limbeck.errors import InputError
 from limbeck.prepare import Manifest, expand, prepare, summary
 
@@ -360,9 +360,27 @@ def test_progress_counts_bytes_and_may_stop_the_work(
 def test_expand_sorts_globs_and_leaves_names_alone(tmp_path: Path) -> None:
     for name in ("b.jsonl", "a.jsonl", "[x].jsonl"):
         (tmp_path / name).touch()
-    found = expand([str(tmp_path / "?.jsonl"), "-", str(tmp_path / "[x].jsonl")])
-    names = [Path(path).name for path in found]
+    paths = [str(tmp_path / "?.jsonl"), "-", str(tmp_path / "[x].jsonl")]
+    found = expand([Source(path=path, domain="d") for path in paths])
+    names = [Path(source.path).name for source in found]
     assert names == ["a.jsonl", "b.jsonl", "-", "[x].jsonl"]
+    assert {source.domain for source in found} == {"d"}
+
+
+def test_a_source_labels_the_records_that_name_no_domain(
+    tokenizer: Path, write: Callable[..., Path], tmp_path: Path, opened: Callable[[Path], Any]
+) -> None:
+    own = [GOOD | {"question": f"How many {domain}?", "domain": domain} for domain in ("d", " ", 7)]
+    sources = [
+        Source(path=str(write([GOOD, *own], "a.jsonl")), domain=" sums "),
+        Source(path=str(write([GOOD | {"question": "Who?"}], "b.jsonl"))),
+    ]
+    manifest = prepare(sources, tokenizer=tokenizer, output_dir=tmp_path / "out")
+    names = [
+        manifest.domains[entry["domain"]] if entry["domain"] >= 0 else None
+        for entry in opened(tmp_path / "out").entries
+    ]
+    assert names == ["sums", "d", "sums", "7", None]
 
 
 def test_summary_tells_what_matters(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from limbeck import _reference
 from limbeck._native import answers_equal, conclusion
 from limbeck._reference import answers
-from limbeck.config import Prepare
+from limbeck.config import Prepare, Source
 from limbeck.prepare import native_config, prepare
 
 
@@ -27,11 +27,13 @@ def compare(
     opened: Callable[[Path], Any],
     section: Prepare,
     keep_rationale: bool = False,
+    domain: str | None = None,
     chat_template: str | None = None,
 ) -> None:
     """Prepare with both, and find no difference."""
+    sources = [Source(path=str(path), domain=domain) for path in inputs]
     manifest = prepare(
-        [str(path) for path in inputs],
+        sources,
         tokenizer=tokenizer,
         output_dir=output,
         recipe=section,
@@ -40,7 +42,7 @@ def compare(
     )
     config = native_config(
         section,
-        inputs=[str(path) for path in inputs],
+        inputs=sources,
         tokenizer=tokenizer,
         output_dir=output,
         keep_rationale=keep_rationale,
@@ -162,6 +164,7 @@ SURE = json.dumps({"question": "sure", "answer": "1", "rationale": "kept"})
     window=st.integers(1, 30),
     packing=st.sampled_from(["bfd", "none"]),
     keep_rationale=st.booleans(),
+    domain=st.sampled_from([None, "sums"]),
 )
 def test_any_records(
     tokenizer: Path,
@@ -173,6 +176,7 @@ def test_any_records(
     window: int,
     packing: Any,
     keep_rationale: bool,
+    domain: str | None,
 ) -> None:
     directory = tmp_path_factory.mktemp("twin")
     path = directory / "records.jsonl"
@@ -190,6 +194,7 @@ def test_any_records(
             packing_window=window,
         ),
         keep_rationale=keep_rationale,
+        domain=domain,
     )
 
 

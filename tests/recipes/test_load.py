@@ -52,6 +52,16 @@ def test_what_is_dumped_loads_the_same(name: str, tmp_path: Path) -> None:
         assert load(path) == recipes
 
 
+def test_sources_are_paths_or_mappings(file: Path) -> None:
+    both = "[a.jsonl, {path: b.jsonl, domain: sums, weight: 0.5}]"
+    file.write_text(TEXT.replace("[records.jsonl]", both), "utf-8")
+    (first, second) = load(file, ["method=pst"])[0].data.sources
+    assert (first.path, first.domain, first.weight) == ("a.jsonl", None, None)
+    assert (second.path, second.domain, second.weight) == ("b.jsonl", "sums", 0.5)
+    file.write_text(dump(load(file)), "utf-8")
+    assert load(file)[0].data.sources == (first, second)
+
+
 def test_the_embedded_default_is_a_recipe() -> None:
     assert {recipe.method for recipe in load(DEMO)} == {"answer_only", "think_first", "pst"}
 
@@ -63,6 +73,9 @@ def test_the_embedded_default_is_a_recipe() -> None:
         (("512", "-1"), [], 7, ["prepare.max_length", "greater than or equal to 1", "-1"]),
         (("pst", "psst"), [], 1, ["method", "'psst'", "`pst`"]),
         (("student: gpt2", "student: {config: {}, tokens: 1}"), [], 2, ["student.tokens"]),
+        (("[records.jsonl]", "[{path: a, domian: b}]"), [], 3, ["paths.0.domian", "`domain`"]),
+        (("[records.jsonl]", "[{path: a, weight: 0}]"), [], 3, ["paths.0.weight", "than 0"]),
+        (("[records.jsonl]", "[{path: a, domain: ' '}]"), [], 3, ["paths.0.domain", "blank"]),
         (("{paths: [records.jsonl]}", "{}"), [], 3, ["data", "either `paths`"]),
         (("prepare:", "train: {}\nprepare:"), [], 6, ["train", "given twice"]),
         (("prepare:", "prepare: ["), [], None, ["not YAML"]),

@@ -74,17 +74,19 @@ def prepare(
     examples: list[Example] = []
     rejected: list[Rejected] = []
     for source in config["inputs"]:
-        for line in records.lines(Path(source).read_bytes()):
+        for line in records.lines(Path(source["path"]).read_bytes()):
             for record, rationale in pipeline.candidates(line):
                 fate = {
                     "example_id": len(examples) + len(rejected),
                     "record_id": record.id if isinstance(record, Record) else record.record_id,
-                    "source": source,
+                    "source": source["path"],
                     "line": line.number,
                     "byte_offset": line.byte_offset,
                 }
                 try:
-                    examples.append(Example(**fate, **pipeline.keep(record, rationale)))
+                    example = pipeline.keep(record, rationale)
+                    example["domain"] = example["domain"] or source["domain"]
+                    examples.append(Example(**fate, **example))
                 except RejectionError as rejection:
                     rejected.append(
                         Rejected(**fate, reason=rejection.reason, field=rejection.field)

@@ -224,7 +224,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
 
 def _data(recipe: Recipe) -> str:
     if recipe.data.paths:
-        return ", ".join(recipe.data.paths)
+        return ", ".join(source.path for source in recipe.data.sources)
     wrong = recipe.teacher.hallucination
     return (
         f"{words.count(recipe.data.examples)} generated records of each of "

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use limbeck_core::Config;
+use limbeck_core::input::Input;
 use limbeck_core::read::{Chunk, Reader};
 use limbeck_core::record::Record;
 use serde_json::json;
@@ -25,13 +26,13 @@ fn shared() -> Option<PathBuf> {
 fn read(criterion: &mut Criterion) {
     let Some(shared) = shared() else { return };
     let path = shared.join("data/gsm8k/train.jsonl");
-    let names = [path.to_str().unwrap().to_owned()];
+    let inputs = [Input::of(path.to_str().unwrap())];
     let mut group = criterion.benchmark_group("read");
     group.throughput(Throughput::Bytes(path.metadata().unwrap().len()));
     let mut chunk = Chunk::default();
     group.bench_function("gsm8k", |bencher| {
         bencher.iter(|| {
-            let mut reader = Reader::open(&names).unwrap();
+            let mut reader = Reader::open(&inputs).unwrap();
             let mut bytes = 0;
             while reader.next(&mut chunk, &mut || Ok(())).unwrap() {
                 chunk.for_each(|_, values| {
@@ -54,7 +55,7 @@ fn prepare(criterion: &mut Criterion) {
     group.sample_size(10);
     for threads in [1, 2] {
         let config = json!({
-            "inputs": [path],
+            "inputs": [{"path": path}],
             "output_dir": output.path().join("out"),
             "overwrite": true,
             "threads": threads,

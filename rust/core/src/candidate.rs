@@ -87,6 +87,8 @@ pub struct Worker<'a> {
     config: &'a Config,
     renderer: &'a Renderer,
     example: Example,
+    /// The domain of records that name none.
+    domain: Option<&'a str>,
 }
 
 impl<'a> Worker<'a> {
@@ -96,12 +98,14 @@ impl<'a> Worker<'a> {
             config,
             renderer,
             example: Example::default(),
+            domain: None,
         }
     }
 
     /// Fills `batch` with the candidates of `chunk`.
     pub fn work(&mut self, chunk: &Chunk, batch: &mut Batch) {
         batch.clear();
+        self.domain = self.config.inputs[chunk.source].domain.as_deref();
         chunk.for_each(|place, values| self.record(place, values, batch));
     }
 
@@ -192,6 +196,7 @@ impl<'a> Worker<'a> {
             tokens_by_kind[usize::from(kind)] += 1;
         }
         let domain = record.domain.as_deref().map(trimmed);
+        let domain = domain.filter(|own| !own.is_empty()).or(self.domain);
         let texts = [question, answer, rationale.unwrap_or_default()];
         Ok(Rendered {
             key: Key::of(question, answer, used),
@@ -199,9 +204,7 @@ impl<'a> Worker<'a> {
             text_bytes: texts.map(|text| text.len() as u64).iter().sum(),
             tokens,
             tokens_by_kind,
-            domain: domain
-                .filter(|text| !text.is_empty())
-                .map(|text| batch.store(text)),
+            domain: domain.map(|text| batch.store(text)),
             rationale: used
                 .filter(|_| self.config.keep_rationale)
                 .map(|text| batch.store(trimmed(text))),

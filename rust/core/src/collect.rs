@@ -84,8 +84,8 @@ impl<'a> Collector<'a> {
         let writers = directory
             .map(|path| Writers::create(path, config))
             .transpose()?;
-        let sources = config.inputs.iter().map(|path| SourceCounts {
-            path: path.clone(),
+        let sources = config.inputs.iter().map(|input| SourceCounts {
+            path: input.path.clone(),
             records: Counts::default(),
         });
         Ok(Self {
@@ -282,7 +282,13 @@ impl<'a> Collector<'a> {
         if records.kept > 0 {
             return Ok(());
         }
-        let place = self.config.inputs.join(", ");
+        let paths: Vec<_> = self
+            .config
+            .inputs
+            .iter()
+            .map(|input| &*input.path)
+            .collect();
+        let place = paths.join(", ");
         let Some(first) = &self.first_rejection else {
             return Err(Error::input(
                 place,

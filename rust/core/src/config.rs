@@ -6,14 +6,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::input::Input;
 use crate::tokenize::RenderConfig;
 
 /// Everything that decides what a preparation reads, keeps and writes.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// JSONL or Parquet files in order; `-` is standard input (JSONL).
-    pub inputs: Vec<String>,
+    /// The files to read, in order.
+    pub inputs: Vec<Input>,
     /// The directory to publish; its siblings `.NAME.partial` and `.NAME.lock` are used meanwhile.
     pub output_dir: PathBuf,
     /// Replace an earlier preparation at `output_dir`.
@@ -94,6 +95,7 @@ impl Config {
                 "name a JSONL or Parquet file, or `-` for standard input",
             ));
         }
+        config.inputs.iter().try_for_each(Input::check)?;
         if config.max_length == 0 || config.max_length > MAX_LENGTH {
             return Err(Error::input(
                 "prepare.max_length",

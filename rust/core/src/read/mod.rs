@@ -15,6 +15,7 @@ use arrow_array::RecordBatch;
 use self::lines::Lines;
 use self::parquet::Table;
 use crate::error::{Error, Result};
+use crate::input::{Input, STDIN};
 use crate::record::{Fault, Values};
 
 /// A stretch of one input file: whole lines, or whole rows.
@@ -69,7 +70,7 @@ enum Source {
 
 /// All input files, one after the other.
 pub struct Reader {
-    names: Vec<String>,
+    inputs: Vec<Input>,
     /// Bytes of all files; standard input counts as none, for no one knows.
     pub total_bytes: u64,
     next: usize,
@@ -78,9 +79,10 @@ pub struct Reader {
 
 impl Reader {
     /// Checks that every file can be read, so that the last one does not fail an hour later.
-    pub fn open(names: &[String]) -> Result<Self> {
+    pub fn open(inputs: &[Input]) -> Result<Self> {
+        let names = || inputs.iter().map(|input| &*input.path);
         let mut total_bytes = 0;
-        for name in names.iter().filter(|name| *name != STDIN) {
+        for name in names().filter(|name| *name != STDIN) {
             let file = File::open(name).map_err(|fault| unreadable(name, &fault))?;
             let metadata = file.metadata().map_err(|fault| unreadable(name, &fault))?;
             if metadata.is_dir() {
@@ -98,7 +100,7 @@ impl Reader {
             }
             total_bytes += metadata.len();
         }
-        if names.iter().filter(|name| *name == STDIN).count() > 1 {
+        if names().filter(|name| *name == STDIN).count() > 1 {
             return Err(Error::input(
                 STDIN,
                 "given twice",
@@ -106,7 +108,7 @@ impl Reader {
             ));
         }
         Ok(Self {
-            names: names.to_vec(),
+            inputs: inputs.to_vec(),
             total_bytes,
             next: 0,
             current: None,
@@ -127,15 +129,15 @@ impl Reader {
         loop {
             let source = match &mut self.current {
                 Some(source) => source,
-                None if self.next == self.names.len() => return Ok(false),
+                None if self.next == self.inputs.len() => return Ok(false),
                 None => {
-                    let source = open(&self.names[self.next])?;
+                    let source = open(&self.inputs[self.next].path)?;
                     self.next += 1;
                     self.current.insert(source)
                 }
             };
             chunk.source = self.next - 1;
-            let name = &self.names[chunk.source];
+            let name = &*self.inputs[chunk.source].path;
             let (more, any) = match source {
                 Source::Lines(lines) => (lines.next(name, chunk, waiting)?, lines.any()),
                 Source::Table(table) => (table.next(name, chunk)?, table.any()),
@@ -150,8 +152,6 @@ impl Reader {
         }
     }
 }
-
-const STDIN: &str = "-";
 
 fn open(name: &str) -> Result<Source> {
     if name == STDIN {

@@ -151,6 +151,7 @@ mod tests {
 
     use super::super::Reader;
     use super::*;
+    use crate::input::Input;
 
     #[test]
     fn rows_are_the_records_of_the_same_lines() {
@@ -176,7 +177,7 @@ mod tests {
         writer.write(&batch).unwrap();
         file.write_all(&writer.into_inner().unwrap()).unwrap();
 
-        let mut reader = Reader::open(&[file.path().to_str().unwrap().to_owned()]).unwrap();
+        let mut reader = Reader::open(&[Input::of(file.path().to_str().unwrap())]).unwrap();
         let mut chunk = Chunk::default();
         assert!(reader.next(&mut chunk, &mut || Ok(())).unwrap());
         assert_eq!(chunk.size, reader.total_bytes);

@@ -10,6 +10,7 @@ use arrow_schema::{DataType, Field, Schema};
 
 use super::stream::{Stream, failed};
 use crate::error::Result;
+use crate::input::Input;
 
 /// Examples of a batch.
 const BATCH_EXAMPLES: usize = 8192;
@@ -53,8 +54,8 @@ pub struct ExampleWriter {
 }
 
 impl ExampleWriter {
-    /// Creates the file; `sources` are the names of the input files.
-    pub fn create(path: &Path, sources: &[String]) -> Result<Self> {
+    /// Creates the file; `inputs` are the files that `source` numbers.
+    pub fn create(path: &Path, inputs: &[Input]) -> Result<Self> {
         let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
         let schema = Arc::new(Schema::new(vec![
             Field::new("example_id", DataType::Int64, false),
@@ -69,7 +70,7 @@ impl ExampleWriter {
             stream: Stream::create(path, &schema)?,
             path: path.to_owned(),
             schema,
-            sources: Arc::new(sources.iter().map(Some).collect()),
+            sources: Arc::new(inputs.iter().map(|input| Some(&input.path)).collect()),
             example_id: Int64Builder::new(),
             record_id: StringBuilder::new(),
             source: Int32Builder::new(),

@@ -51,7 +51,7 @@ impl Workshop {
     /// Prepares the input into `name` with a few settings other than usual.
     pub fn prepare(&self, name: &str, settings: Value) -> Result<Manifest> {
         let mut config = json!({
-            "inputs": [self.path("records.jsonl")],
+            "inputs": [{"path": self.path("records.jsonl")}],
             "output_dir": self.path(name),
             "max_length": 256,
             "packing": "bfd",

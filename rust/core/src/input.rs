@@ -1,0 +1,88 @@
+//! Which files are read, and what is said of each beyond what stands in it.
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+
+/// Standard input, as a path.
+pub const STDIN: &str = "-";
+
+/// One input file.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// The file; [`STDIN`] is standard input.
+    pub path: String,
+    /// The shape of its records.
+    #[serde(default)]
+    pub format: Format,
+    /// The domain of those records that name none.
+    #[serde(default)]
+    pub domain: Option<String>,
+    /// Its share of the choice among sources; `None` takes all of it.
+    #[serde(default)]
+    pub weight: Option<f64>,
+}
+
+/// The shape of a file's records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// What the first records say.
+    #[default]
+    Auto,
+    /// `question`, `answer`, `rationale` and the other fields of the record schema.
+    Records,
+}
+
+impl Input {
+    /// A file of which nothing more is said.
+    pub fn of(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            format: Format::Auto,
+            domain: None,
+            weight: None,
+        }
+    }
+
+    /// Checks what no type can say.
+    pub fn check(&self) -> Result<()> {
+        match self.weight {
+            Some(weight) if !(weight.is_finite() && weight > 0.0) => Err(Error::input(
+                format!("{}: weight", self.path),
+                format!("{weight} is no positive number"),
+                "give the source's share, such as 0.5, or leave the file out",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_enough_and_unknown_keys_are_refused() {
+        let input: Input = serde_json::from_str(r#"{"path": "a"}"#).unwrap();
+        assert_eq!(input, Input::of("a"));
+        assert!(serde_json::from_str::<Input>(r#"{"path": "a", "wait": 1}"#).is_err());
+        assert!(serde_json::from_str::<Input>(r#"{"path": "a", "format": "prose"}"#).is_err());
+    }
+
+    #[test]
+    fn weights_are_positive() {
+        for weight in [0.0, -1.0, f64::INFINITY, f64::NAN] {
+            let weight = Some(weight);
+            let refusal = Input {
+                weight,
+                ..Input::of("a")
+            }
+            .check()
+            .unwrap_err();
+            assert!(refusal.to_string().starts_with("a: weight: "), "{refusal}");
+        }
+        assert!(Input::of("a").check().is_ok());
+    }
+}
