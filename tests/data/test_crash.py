@@ -217,7 +217,7 @@ def test_p7_a_full_disk_is_said_and_leaves_nothing(
     """No file may grow beyond a limit, which writes fail at as they do on a full disk."""
     config = native_config(
         Prepare(),
-        inputs=[str(records)],
+        inputs=[Source(path=str(records))],
         tokenizer=tokenizer,
         output_dir=tmp_path / "out",
         keep_rationale=True,
