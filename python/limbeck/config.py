@@ -11,17 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from limbeck.errors import InputError
+from limbeck.filters import NAMES, SECTIONS, AnswerMismatch, ExactDuplicate, Filter
+from limbeck.section import Section
 
 SectionT = TypeVar("SectionT", bound="Section")
-
-
-class Section(BaseModel):
-    """A frozen part of a recipe that knows all of its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 class TemplateSpec(Section):
@@ -107,17 +103,23 @@ class Prepare(Section):
 
     template: str | TemplateSpec = "answer-first"
     style: Literal["auto", "plain", "chat"] = "auto"
-    chat_variables: dict[str, Any] = {}
+    chat_variables: dict[str, Any] = Field({})
     eos_token: str | None = None
     max_length: int = Field(2048, ge=1, description="tokens of a row, and of an example at most")
     min_length: int = Field(0, ge=0, description="tokens of an example at least")
     packing: Literal["bfd", "none"] = "bfd"
     packing_window: int = Field(65536, ge=1, description="examples packed together")
-    filters: tuple[Literal["answer_mismatch", "exact_duplicate"], ...] = (
-        "answer_mismatch",
-        "exact_duplicate",
-    )
+    filters: tuple[Filter, ...] = (AnswerMismatch(), ExactDuplicate())
     split: str = "train"
+
+    @field_validator("filters")
+    @classmethod
+    def _once_each(cls, entries: tuple[Filter, ...]) -> tuple[Filter, ...]:
+        names = [entry.name for entry in entries]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name} is given twice; keep one")
+        return entries
 
 
 class Targets(Section):
@@ -247,7 +249,12 @@ def check(section: type[SectionT], values: Mapping[str, Any]) -> SectionT:
         first = max(error.errors(), key=lambda fault: len(fault["loc"]))
         path = tuple(str(key) for key in first["loc"] if key not in _BRANCHES)
         if first["type"] == "extra_forbidden":
-            fault = f"unknown key; {suggest(path[-1], _fields(section, path[:-1]))}"
+            fault = f"unknown key; {suggest(path[-1], _fields(section, first['loc'][:-1]))}"
+        elif first["type"] == "union_tag_invalid":
+            tag = str(first["ctx"]["tag"])
+            fault = f"there is no {tag!r}; {suggest(tag, NAMES)}"
+        elif first["type"] == "union_tag_not_found":
+            fault = f"has no `name`; add one of {', '.join(sorted(NAMES))}"
         elif first["type"] == "missing":
             fault = f"missing; add `{path[-1]}`"
         elif first["type"] == "value_error":
@@ -258,13 +265,15 @@ def check(section: type[SectionT], values: Mapping[str, Any]) -> SectionT:
 
 
 # pydantic's names for a union's branches
-_BRANCHES = {"str", "Source", "StudentSpec", "TemplateSpec"}
+_BRANCHES = {"str", "Source", "StudentSpec", "TemplateSpec", *NAMES}
 
 
-def _fields(section: type[Section], path: tuple[str, ...]) -> list[str]:
+def _fields(section: type[Section], path: tuple[str | int, ...]) -> list[str]:
     for key in path:
-        if key.isdecimal():
-            continue  # an element of the list whose sections were found
+        if key in SECTIONS:
+            return list(SECTIONS[key].model_fields)
+        if isinstance(key, int) or key in _BRANCHES:
+            continue  # an element of a list, or a branch of a union, whose sections were found
         field = section.model_fields.get(key)
         candidates = list(_sections(field.annotation)) if field else []
         if not candidates:

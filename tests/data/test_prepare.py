@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from limbeck.config import Prepare, Source, TemplateSpec
+from limbeck.config import Prepare, Source, TemplateSpec, check
 from limbeck.errors import InputError
 from limbeck.prepare import Manifest, expand, prepare, summary
 
@@ -154,6 +155,20 @@ def test_filters_can_be_switched_off(
         recipe=Prepare(filters=()),
     )
     assert (manifest.records.kept, manifest.records.unverified) == (3, 3)
+
+
+def test_filters_are_checked() -> None:
+    section = check(Prepare, {"filters": ["exact_duplicate", {"name": "answer_mismatch"}]})
+    assert [entry.name for entry in section.filters] == ["exact_duplicate", "answer_mismatch"]
+    assert check(Prepare, section.model_dump(mode="json")) == section
+    for entries, fault in [
+        (["exact_duplicates"], "filters.0: there is no 'exact_duplicates'; did you mean"),
+        ([{"nmae": "x"}], "filters.0: has no `name`; add one of answer_mismatch,"),
+        (["exact_duplicate"] * 2, "filters: exact_duplicate is given twice; keep one"),
+        ([{"name": "exact_duplicate", "nmae": 1}], "filters.0.nmae: unknown key; did you mean"),
+    ]:
+        with pytest.raises(InputError, match=re.escape(fault)):
+            check(Prepare, {"filters": entries})
 
 
 def test_short_examples_are_rejected_and_long_ones_never_cut(

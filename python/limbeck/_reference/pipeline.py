@@ -114,6 +114,7 @@ class Pipeline:
         self.template = Template.parse(self.render["template"])
         tokenizer = Path(config["tokenizer"])
         self.encoder = Encoder(tokenizer, self.render["added_tokens"], end_token)
+        self.filters = {entry["name"]: entry for entry in config["filters"]}
         self.seen: set[tuple[str, ...]] = set()
 
     def candidates(
@@ -143,12 +144,12 @@ class Pipeline:
         assert not isinstance(rationale, FaultError)
         fields = self._fields(record, rationale)
         verdict = answers.verify(record.answer, record.teacher_answer, rationale)
-        if verdict is False and "answer_mismatch" in self.config["filters"]:
+        if verdict is False and "answer_mismatch" in self.filters:
             field = "rationale" if record.teacher_answer is None else "teacher_answer"
             raise RejectionError("answer_mismatch", field)
         ids, kinds = self._encode(fields)
         key = tuple(text.strip() for text in fields.values())
-        if "exact_duplicate" in self.config["filters"]:
+        if "exact_duplicate" in self.filters:
             if key in self.seen:
                 raise RejectionError("exact_duplicate", "line")
             self.seen.add(key)

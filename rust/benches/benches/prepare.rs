@@ -62,7 +62,7 @@ fn prepare(criterion: &mut Criterion) {
             "max_length": 2048,
             "packing": "bfd",
             "packing_window": 65536,
-            "filters": ["answer_mismatch", "exact_duplicate"],
+            "filters": [{"name": "answer_mismatch"}, {"name": "exact_duplicate"}],
             "tokenizer": shared.join("tokenizers/qwen.json"),
             "render": {
                 "template": {

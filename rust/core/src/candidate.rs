@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::config::{Config, FilterName};
+use crate::config::Config;
 use crate::filter::{self, Key, Reason, Rejection};
 use crate::read::{Chunk, Place};
 use crate::record::{Fault, Record, Values, trimmed};
@@ -169,7 +169,7 @@ impl<'a> Worker<'a> {
         filter::check_blank(question, answer, used)?;
         let verified =
             match filter::check_answer(answer, record.teacher_answer.as_deref(), rationale) {
-                Err(rejection) if self.config.has(FilterName::AnswerMismatch) => {
+                Err(rejection) if self.config.has(Reason::AnswerMismatch) => {
                     return Err(rejection);
                 }
                 checked => checked == Ok(true),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::candidate::{Batch, Candidate, Rendered, State};
-use crate::config::{Config, FilterName};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::filter::{Reason, Rejection, Seen};
 use crate::manifest::{Counts, SourceCounts, Tokens};
@@ -139,7 +139,7 @@ impl<'a> Collector<'a> {
         &mut self,
         rendered: &'b Rendered,
     ) -> Result<(&'b Rendered, std::ops::Range<usize>), Rejection> {
-        if self.config.has(FilterName::ExactDuplicate) && !self.seen.insert(rendered.key) {
+        if self.config.has(Reason::ExactDuplicate) && !self.seen.insert(rendered.key) {
             let problem = "an earlier candidate has the same question, answer and rationale";
             return Err(Rejection::new(Reason::ExactDuplicate, "line", problem));
         }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::filter::{Filter, Reason};
 use crate::input::Input;
 use crate::tokenize::RenderConfig;
 
@@ -41,8 +42,8 @@ pub struct Config {
     pub packing: Packing,
     /// Examples that are packed together.
     pub packing_window: usize,
-    /// Filters that are switched on; their order is fixed.
-    pub filters: Vec<FilterName>,
+    /// Filters that are switched on, in the recipe's order.
+    pub filters: Vec<Filter>,
     /// A directory with `tokenizer.json`, or that file.
     pub tokenizer: PathBuf,
     /// How a record becomes text and tokens.
@@ -66,16 +67,6 @@ pub enum Packing {
     Bfd,
     /// One example a row.
     None,
-}
-
-/// A filter that a recipe may switch off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FilterName {
-    /// The rationale concludes something other than the answer.
-    AnswerMismatch,
-    /// An earlier candidate has the same fields.
-    ExactDuplicate,
 }
 
 fn default_split() -> String {
@@ -113,9 +104,9 @@ impl Config {
         Ok(config)
     }
 
-    /// Whether a filter is on.
-    pub fn has(&self, filter: FilterName) -> bool {
-        self.filters.contains(&filter)
+    /// Whether the filter that gives `reason` is on.
+    pub fn has(&self, reason: Reason) -> bool {
+        self.filters.iter().any(|filter| filter.reason() == reason)
     }
 
     /// How many threads will work.

@@ -5,10 +5,12 @@
 mod answer;
 mod blank;
 mod duplicate;
+mod settings;
 
 pub use self::answer::check as check_answer;
 pub use self::blank::check as check_blank;
 pub use self::duplicate::{Key, Seen};
+pub use self::settings::Filter;
 
 /// Why a candidate is rejected, in the order in which reasons are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -56,7 +56,7 @@ impl Workshop {
             "max_length": 256,
             "packing": "bfd",
             "packing_window": 65536,
-            "filters": ["answer_mismatch", "exact_duplicate"],
+            "filters": [{"name": "answer_mismatch"}, {"name": "exact_duplicate"}],
             "tokenizer": self.path("tokenizer.json"),
             "render": {
                 "template": {
