@@ -74,6 +74,21 @@ test-lowest: ## Run the Python tests on the lowest supported versions
 	$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --group dev --editable '.[peft]'
 	$(LOWEST)/bin/python -m pytest --ignore tests/packaging
 
+FUZZ_TARGETS := record template pack prepare
+FUZZ_SECONDS ?= 60
+FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+# Stable Rust suffices: the counters are an LLVM pass. Only the host's flags, not the build scripts', carry it.
+FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1
+
+.PHONY: fuzz
+fuzz: ## Fuzz parsing, rendering, encoding and packing, each for FUZZ_SECONDS
+	RUSTFLAGS="$(FUZZ_FLAGS)" cargo build --manifest-path rust/fuzz/Cargo.toml --release --target $(FUZZ_HOST) --target-dir target/fuzz --quiet
+	for target in $(FUZZ_TARGETS); do \
+	  mkdir -p target/fuzz/corpus/$$target; \
+	  target/fuzz/$(FUZZ_HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 \
+	    -artifact_prefix=target/fuzz/$$target- target/fuzz/corpus/$$target rust/fuzz/seeds/$$target; \
+	done
+
 .PHONY: bench-prepare
 bench-prepare: setup ## Time preparation beside its rivals and keep the results (Python 3.11, 20 minutes)
 	test -x $(BENCH)/bin/python || $(UV) venv --quiet --python 3.11 $(BENCH)
