@@ -12,6 +12,31 @@ from torch import Tensor
 IMPLEMENTATIONS = ("auto", "triton", "torch")
 
 
+def product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return `a @ b` accumulated and returned in `dtype`.
+
+    Operands of a lower precision keep it on the matrix units of a GPU. Where only `a` is already
+    `dtype`, and small, it is split into a high and a low half of `b`'s dtype, so that its rounding
+    costs nothing.
+    """
+    if a.dtype == b.dtype == dtype:
+        return a @ b
+    if a.device.type != "cuda":
+        return a.to(dtype) @ b.to(dtype)
+    if a.dtype == b.dtype:
+        return torch.mm(a, b, out_dtype=dtype)
+    largest = a.abs().amax().clamp(min=1e-30) if a.numel() else a.new_ones(())
+    unit = a / largest
+    high = unit.to(b.dtype)
+    low = (unit - high.to(dtype)).to(b.dtype)
+    if b.numel() <= a.numel():
+        halves = torch.mm(torch.cat([high, low], 1), torch.cat([b, b]), out_dtype=dtype)
+    else:  # b is the large one: it is read where it lies
+        halves = torch.mm(torch.cat([high, low]), b, out_dtype=dtype)
+        halves = halves[: a.shape[0]] + halves[a.shape[0] :]
+    return halves * largest
+
+
 def check_implementation(op: str, impl: str) -> None:
     """Refuse an implementation that this op does not have, instead of quietly taking another."""
     if impl not in IMPLEMENTATIONS:
@@ -70,7 +95,10 @@ def reciprocal(normalizer: Tensor | float, like: Tensor) -> Tensor:
     attached, so that every rank of a distributed run takes part in the same backward. Nothing is
     read back from the device.
     """
-    z = torch.as_tensor(normalizer, dtype=like.dtype, device=like.device)
+    if isinstance(normalizer, Tensor):
+        z = normalizer.to(like.device, like.dtype)
+    else:  # written on the device, not copied to it
+        z = torch.full((), normalizer, dtype=like.dtype, device=like.device)
     empty = z == 0
     return torch.where(empty, 0.0, 1.0 / torch.where(empty, 1.0, z))
 

@@ -209,7 +209,7 @@ def test_half_precision_states_are_measured_in_fp32():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"impl": "triton"}, "no Triton path"),
+        ({"impl": "triton"}, "float64 states"),
         ({"metric": "dot"}, "metric is 'dot'"),
         ({"pooling": "max"}, "pooling is 'max'"),
         ({"pooling": "mean"}, "needs cu_seqlens"),

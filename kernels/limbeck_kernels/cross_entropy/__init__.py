@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from limbeck_kernels.common import (
+    accumulation_dtype,
     check_constant,
     check_implementation,
     check_items,
@@ -13,12 +16,49 @@ from limbeck_kernels.common import (
     flatten_hidden,
     reciprocal,
 )
-from limbeck_kernels.cross_entropy.chunked import RowNegativeLogLikelihood
 from limbeck_kernels.cross_entropy.naive import IGNORED, selected_cross_entropy_naive
+from limbeck_kernels.cross_entropy.op import cross_entropy_forward
 
 __all__ = ["selected_cross_entropy", "selected_cross_entropy_naive"]
 
 _OP = "selected_cross_entropy"
+
+
+class SelectedRows(NamedTuple):
+    """The rows that count: where they are, what they predict and how much they weigh."""
+
+    rows_R: Tensor
+    labels_R: Tensor
+    weights_R: Tensor
+
+
+def selected_rows(
+    hidden_ND: Tensor,
+    head_weight: Tensor,
+    labels: Tensor,
+    weights: Tensor,
+    rows: Tensor | None,
+    bias: Tensor | None,
+) -> SelectedRows:
+    """Check the arguments of the loss and gather labels and weights of the rows that count."""
+    check_constant(_OP, "weights", weights)
+    for name, parameter in (("head_weight", head_weight), ("bias", bias)):
+        check_plain(_OP, name, parameter)
+    n_tokens, width = hidden_ND.shape
+    if head_weight.dim() != 2 or head_weight.shape[1] != width:
+        raise ValueError(
+            f"{_OP}: head_weight has shape {tuple(head_weight.shape)}; give [V, {width}]"
+        )
+    labels_N = check_items(_OP, "labels", labels, n_tokens)
+    weights_N = check_items(_OP, "weights", weights, n_tokens)
+    assert labels_N is not None
+    assert weights_N is not None
+    if rows is None:
+        rows = ((weights_N != 0) & (labels_N != IGNORED)).nonzero().squeeze(1)
+    labels_R, weights_R = labels_N[rows].to(torch.int64), weights_N[rows]
+    ignored_R = labels_R == IGNORED
+    weights_R = torch.where(ignored_R, 0, weights_R).to(accumulation_dtype(hidden_ND.dtype))
+    return SelectedRows(rows, torch.where(ignored_R, 0, labels_R), weights_R)
 
 
 def selected_cross_entropy(
@@ -74,31 +114,10 @@ def selected_cross_entropy(
         raise ValueError(f"{_OP}: reduction is {reduction!r}; give 'mean' or 'none'")
     if reduction == "none" and normalizer is not None:
         raise ValueError(f"{_OP}: reduction='none' takes no normalizer; divide the result yourself")
-    check_constant(_OP, "weights", weights)
-    for name, parameter in (("head_weight", head_weight), ("bias", bias)):
-        check_plain(_OP, name, parameter)
     hidden_ND = flatten_hidden(_OP, "hidden", hidden)
-    n_tokens, width = hidden_ND.shape
-    if head_weight.dim() != 2 or head_weight.shape[1] != width:
-        raise ValueError(
-            f"{_OP}: head_weight has shape {tuple(head_weight.shape)}; give [V, {width}]"
-        )
-    labels_N = check_items(_OP, "labels", labels, n_tokens)
-    weights_N = check_items(_OP, "weights", weights, n_tokens)
-    assert labels_N is not None
-    assert weights_N is not None
-
-    if rows is None:
-        rows = ((weights_N != 0) & (labels_N != IGNORED)).nonzero().squeeze(1)
-    labels_R, weights_R = labels_N[rows].to(torch.int64), weights_N[rows]
-    ignored_R = labels_R == IGNORED
-    labels_R = torch.where(ignored_R, 0, labels_R)
-    dtype = torch.float64 if hidden_ND.dtype == torch.float64 else torch.float32
-    weights_R = torch.where(ignored_R, 0, weights_R).to(dtype)
-
-    nll_R: Tensor = RowNegativeLogLikelihood.apply(
-        hidden_ND, head_weight, bias, rows, labels_R, weights_R, softcap, scale
-    )
+    chosen = selected_rows(hidden_ND, head_weight, labels, weights, rows, bias)
+    nll_R: Tensor = cross_entropy_forward(hidden_ND, head_weight, bias, *chosen, softcap, scale)[0]
     if reduction == "none":
-        return nll_R.new_zeros(n_tokens).index_copy(0, rows, nll_R)
-    return nll_R.sum() * reciprocal(weights_R.sum() if normalizer is None else normalizer, nll_R)
+        return nll_R.new_zeros(hidden_ND.shape[0]).index_copy(0, chosen.rows_R, nll_R)
+    z = chosen.weights_R.sum() if normalizer is None else normalizer
+    return nll_R.sum() * reciprocal(z, nll_R)

@@ -10,102 +10,94 @@ normalizer of 1e6 tokens does not push fp16 into its denormals.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from limbeck_kernels.common import accumulation_dtype, refuse_double_backward
+from limbeck_kernels.common import accumulation_dtype, product
 
 CHUNK_ROWS = 2048
 
 
-def _product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return `a @ b` accumulated and returned in `dtype`, the operands in their own."""
-    if a.dtype == dtype:
-        return a @ b
-    if a.device.type == "cuda":
-        return torch.mm(a, b, out_dtype=dtype)
-    return a.to(dtype) @ b.to(dtype)
+def forward_rows(
+    hidden_ND: Tensor,
+    head_weight_VD: Tensor,
+    bias_V: Tensor | None,
+    rows_R: Tensor,
+    labels_R: Tensor,
+    weights_R: Tensor,
+    softcap: float | None,
+    scale: float,
+) -> tuple[Tensor, Tensor]:
+    """Return weighted negative log-likelihoods and log-sum-exps, both `[R]`; weight 0 gives 0."""
+    dtype = accumulation_dtype(hidden_ND.dtype)
+    logsumexp_R = torch.empty(rows_R.numel(), dtype=dtype, device=hidden_ND.device)
+    nll_R = torch.empty_like(logsumexp_R)
+    with torch.autocast(hidden_ND.device.type, enabled=False):
+        weight_VD = head_weight_VD.to(hidden_ND.dtype)
+        for chunk in _chunks(rows_R.numel()):
+            hidden_CD = _live_rows(hidden_ND, rows_R[chunk], weights_R[chunk])
+            logits_CV = _logits(hidden_CD, weight_VD, bias_V, softcap, scale, dtype)
+            logsumexp_R[chunk] = torch.logsumexp(logits_CV, dim=1)
+            true_C = logits_CV.gather(1, labels_R[chunk, None]).squeeze(1)
+            nll_R[chunk] = (logsumexp_R[chunk] - true_C) * weights_R[chunk]
+    return nll_R, logsumexp_R
 
 
-class RowNegativeLogLikelihood(torch.autograd.Function):
-    """`weights_R[i] · (logsumexp(z_i) − z_i[label_i])` for the rows of a hidden-state matrix."""
+def backward_rows(
+    grad_R: Tensor,
+    hidden_ND: Tensor,
+    head_weight_VD: Tensor,
+    bias_V: Tensor | None,
+    rows_R: Tensor,
+    labels_R: Tensor,
+    weights_R: Tensor,
+    logsumexp_R: Tensor,
+    softcap: float | None,
+    scale: float,
+    wanted: Sequence[bool],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rebuild each chunk's logits; return the gradients of the rows `[R, D]`, weight and bias.
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        hidden_ND: Tensor,
-        head_weight_VD: Tensor,
-        bias_V: Tensor | None,
-        rows_R: Tensor,
-        labels_R: Tensor,
-        weights_R: Tensor,
-        softcap: float | None,
-        scale: float,
-    ) -> Tensor:
-        """Return the weighted negative log-likelihoods `[R]`; a row of weight 0 gives 0."""
-        dtype = accumulation_dtype(hidden_ND.dtype)
-        ctx.softcap, ctx.scale, ctx.dtype = softcap, scale, dtype
-        logsumexp_R = torch.empty(rows_R.numel(), dtype=dtype, device=hidden_ND.device)
-        nll_R = torch.empty_like(logsumexp_R)
-        with torch.autocast(hidden_ND.device.type, enabled=False):
-            weight_VD = head_weight_VD.to(hidden_ND.dtype)
-            for chunk in _chunks(rows_R.numel()):
-                hidden_CD = _live_rows(hidden_ND, rows_R[chunk], weights_R[chunk])
-                logits_CV = _logits(hidden_CD, weight_VD, bias_V, softcap, scale, dtype)
-                logsumexp_R[chunk] = torch.logsumexp(logits_CV, dim=1)
-                true_C = logits_CV.gather(1, labels_R[chunk, None]).squeeze(1)
-                nll_R[chunk] = (logsumexp_R[chunk] - true_C) * weights_R[chunk]
-        ctx.save_for_backward(
-            hidden_ND, head_weight_VD, bias_V, rows_R, labels_R, weights_R, logsumexp_R
-        )
-        return nll_R
+    `wanted` says which; the others, and that of a bias there is not, are empty.
+    """
+    want_rows, want_weight, want_bias = wanted
+    dtype = logsumexp_R.dtype
+    d_rows_RD = hidden_ND.new_empty((rows_R.numel(), hidden_ND.shape[1]) if want_rows else 0)
+    d_weight_VD = head_weight_VD.new_zeros(head_weight_VD.shape if want_weight else 0, dtype=dtype)
+    biases = 0 if bias_V is None or not want_bias else bias_V.shape
+    d_bias_V = head_weight_VD.new_zeros(biases, dtype=dtype)
 
-    @staticmethod
-    def backward(ctx: Any, grad_R: Tensor) -> tuple[Tensor | None, ...]:
-        """Rebuild each chunk's logits and return the gradients of hidden, weight and bias."""
-        refuse_double_backward("selected_cross_entropy")
-        hidden_ND, head_weight_VD, bias_V, rows_R, labels_R, weights_R, logsumexp_R = (
-            ctx.saved_tensors
-        )
-        want_hidden, want_weight, want_bias = ctx.needs_input_grad[:3]
-        dtype, softcap, scale = ctx.dtype, ctx.softcap, ctx.scale
-        d_hidden_ND = torch.zeros_like(hidden_ND) if want_hidden else None
-        d_weight_VD = torch.zeros_like(head_weight_VD, dtype=dtype) if want_weight else None
-        d_bias_V = torch.zeros_like(bias_V, dtype=dtype) if want_bias else None
+    factor_R = grad_R * weights_R
+    largest = factor_R.abs().amax() if factor_R.numel() else factor_R.new_ones(())
+    largest = torch.where(largest == 0, 1.0, largest)
+    factor_R = factor_R / largest
 
-        factor_R = grad_R * weights_R
-        largest = factor_R.abs().amax() if factor_R.numel() else factor_R.new_ones(())
-        largest = torch.where(largest == 0, 1.0, largest)
-        factor_R = factor_R / largest
+    with torch.autocast(hidden_ND.device.type, enabled=False):
+        weight_VD = head_weight_VD.to(hidden_ND.dtype)
+        for chunk in _chunks(rows_R.numel()):
+            hidden_CD = _live_rows(hidden_ND, rows_R[chunk], weights_R[chunk])
+            logits_CV = _logits(hidden_CD, weight_VD, bias_V, softcap, scale, dtype)
+            factor_C1, labels_C1 = factor_R[chunk, None] * scale, labels_R[chunk, None]
+            slope: Tensor | float = 1.0
+            if softcap is not None:
+                slope = 1 - (logits_CV / softcap).square_()  # the derivative of tanh
+            grad_CV = logits_CV.sub_(logsumexp_R[chunk, None])
+            # p − 1 has no digits left when p is near 1; exp(z − lse) − 1 taken at once keeps them.
+            true_C1 = grad_CV.gather(1, labels_C1).expm1_()
+            grad_CV.exp_().scatter_(1, labels_C1, true_C1).mul_(factor_C1).mul_(slope)
+            if d_bias_V.numel():
+                d_bias_V += grad_CV.sum(0)
+            narrow_CV = grad_CV.to(hidden_ND.dtype)
+            if want_rows:
+                d_rows_RD[chunk] = product(narrow_CV, weight_VD, dtype) * largest
+            if want_weight:
+                d_weight_VD += product(narrow_CV.T, hidden_CD, dtype)
 
-        with torch.autocast(hidden_ND.device.type, enabled=False):
-            weight_VD = head_weight_VD.to(hidden_ND.dtype)
-            for chunk in _chunks(rows_R.numel()):
-                hidden_CD = _live_rows(hidden_ND, rows_R[chunk], weights_R[chunk])
-                logits_CV = _logits(hidden_CD, weight_VD, bias_V, softcap, scale, dtype)
-                grad_CV = torch.exp(logits_CV - logsumexp_R[chunk, None])
-                grad_CV.scatter_add_(
-                    1, labels_R[chunk, None], -torch.ones_like(grad_CV[:, :1])
-                )  # p − onehot in fp32: the true class keeps its digits when p is near 1
-                grad_CV *= factor_R[chunk, None] * scale
-                if softcap is not None:
-                    grad_CV *= 1 - (logits_CV / softcap).square()  # the derivative of tanh
-                if d_bias_V is not None:
-                    d_bias_V += grad_CV.sum(0)
-                narrow_CV = grad_CV.to(hidden_ND.dtype)
-                if d_hidden_ND is not None:
-                    d_rows_CD = _product(narrow_CV, weight_VD, dtype) * largest
-                    d_hidden_ND.index_add_(0, rows_R[chunk], d_rows_CD.to(hidden_ND.dtype))
-                if d_weight_VD is not None:
-                    d_weight_VD += _product(narrow_CV.T, hidden_CD, dtype)
-
-        if d_weight_VD is not None:
-            d_weight_VD = (d_weight_VD * largest).to(head_weight_VD.dtype)
-        if d_bias_V is not None:
-            d_bias_V = (d_bias_V * largest).to(bias_V.dtype)
-        return d_hidden_ND, d_weight_VD, d_bias_V, None, None, None, None, None
+    d_weight_VD = d_weight_VD.mul_(largest).to(head_weight_VD.dtype)
+    d_bias_V = d_bias_V.mul_(largest).to(head_weight_VD.dtype if bias_V is None else bias_V.dtype)
+    return d_rows_RD, d_weight_VD, d_bias_V
 
 
 def _chunks(n_rows: int) -> list[slice]:
@@ -125,11 +117,11 @@ def _logits(
     scale: float,
     dtype: torch.dtype,
 ) -> Tensor:
-    logits_CV = _product(hidden_CD, weight_VD.T, dtype)
+    logits_CV = product(hidden_CD, weight_VD.T, dtype)
     if bias_V is not None:
-        logits_CV = logits_CV + bias_V
+        logits_CV += bias_V
     if scale != 1.0:
-        logits_CV = logits_CV * scale
+        logits_CV *= scale
     if softcap is not None:
-        logits_CV = softcap * torch.tanh(logits_CV / softcap)
+        logits_CV.div_(softcap).tanh_().mul_(softcap)
     return logits_CV
