@@ -10,6 +10,9 @@ UV := $(BIN)/uv
 OUT ?= out/demo
 LOWEST := $(CURDIR)/.venv-lowest
 LOWEST_PYTHON ?= 3.10
+# The Triton of the lowest supported torch, unpacked where PYTHONPATH finds it before the locked one.
+LOWEST_TRITON_VERSION := 3.6.0
+LOWEST_TRITON := $(CURDIR)/.venv-triton-$(LOWEST_TRITON_VERSION)
 BENCH := $(CURDIR)/.venv-bench
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(BIN):$(PATH)
@@ -94,6 +97,17 @@ bench-prepare: setup ## Time preparation beside its rivals and keep the results 
 	test -x $(BENCH)/bin/python || $(UV) venv --quiet --python 3.11 $(BENCH)
 	$(UV) pip install --quiet --python $(BENCH)/bin/python --requirements benches/requirements-prepare.txt --reinstall-package limbeck .
 	$(BENCH)/bin/python benches/prepare/run.py
+
+.PHONY: compile-kernels
+compile-kernels: setup ## Compile every kernel for every GPU, on the locked and the lowest Triton
+	python benches/kernels/compile_ahead.py
+	test -d $(LOWEST_TRITON)/triton || $(UV) pip install --quiet --no-deps --target $(LOWEST_TRITON) triton==$(LOWEST_TRITON_VERSION)
+	PYTHONPATH=$(LOWEST_TRITON) python benches/kernels/compile_ahead.py
+
+# Needs no network and no Rust: any Python 3.10+ with torch, triton, pytest and pytest-benchmark.
+.PHONY: bench-gpu
+bench-gpu: ## Test the kernels on the GPU at hand, then time them; CPU rows where there is none
+	$(PYTHON) benches/kernels/run.py
 
 .PHONY: lock
 lock: setup ## Lock the development dependencies
