@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.errors import InputError
-from limbeck.head import Head
-from limbeck.objectives.base import Objective, States
+from limbeck.head import Head, as_head_sees
+from limbeck.objectives.base import Objective, States, measured
 
 SUBMODULE = "objectives"
 
@@ -63,14 +63,9 @@ def attach(student: Any, objectives: Sequence[Objective]) -> Head:
             return ordinary(*args, **kwargs)
         selections, normalizers = kwargs["selections"], kwargs["normalizers"]
         hidden_BTD = hidden_states(decoder, kwargs["input_ids"], kwargs["position_ids"])
-        states = States(hidden_BTD.flatten(0, 1), head)
-        total: Tensor | None = None
-        terms: dict[str, Tensor] = {}
-        for objective, normalizer in zip(objectives, normalizers, strict=True):
-            loss, logs = objective(states, selections[objective.name], normalizer)
-            total = objective.weight * loss + (0 if total is None else total)
-            terms |= logs
-        return {"loss": total, "terms": terms}
+        states = States(as_head_sees(hidden_BTD.flatten(0, 1)), head)
+        loss, terms = measured(objectives, states, selections, normalizers)
+        return {"loss": loss, "terms": terms}
 
     student.forward = forward
     return head

@@ -68,30 +68,44 @@ class Head:
         """Return Σ wᵢ·nllᵢ / normalizer over the given rows.
 
         Args:
-            hidden_ND: Last hidden states of all tokens.
+            hidden_ND: Last hidden states of all tokens, as `as_head_sees` gives them.
             rows_R: int64, distinct.
             labels_R: int64, the token that each row predicts.
             weights_R: float, no gradient.
             normalizer: 0-d; 0 gives 0.
         """
-        device = hidden_ND.device.type
-        if torch.is_autocast_enabled(device):  # the head's product is what autocast would lower
-            hidden_ND = hidden_ND.to(torch.get_autocast_dtype(device))
+        arguments = self.fused_arguments(
+            hidden_ND, rows_R=rows_R, labels_R=labels_R, weights_R=weights_R, normalizer=normalizer
+        )
+        if arguments is None:
+            return self._unfused(hidden_ND, rows_R, labels_R, weights_R, normalizer)
+        return selected_cross_entropy(hidden_ND, **arguments)
+
+    def fused_arguments(
+        self,
+        hidden_ND: Tensor,
+        *,
+        rows_R: Tensor,
+        labels_R: Tensor,
+        weights_R: Tensor,
+        normalizer: Tensor,
+    ) -> dict[str, Any] | None:
+        """Return what `selected_cross_entropy` takes beside the states, as `cross_entropy` does.
+
+        None unless that loss was seen to give the model's own logits, on the first rows ever given.
+        """
         if self._fused is None and rows_R.numel():
             self._fused = self._is_reproduced(hidden_ND[rows_R[:8]].detach())
         if not self._fused:
-            return self._unfused(hidden_ND, rows_R, labels_R, weights_R, normalizer)
+            return None
         n_tokens = hidden_ND.shape[0]
-        weights_N = weights_R.new_zeros(n_tokens).index_copy(0, rows_R, weights_R)
-        labels_N = labels_R.new_zeros(n_tokens).index_copy(0, rows_R, labels_R)
-        return selected_cross_entropy(
-            hidden_ND,
-            labels=labels_N,
-            weights=weights_N,
-            rows=rows_R,
-            normalizer=normalizer,
+        return {
+            "labels": labels_R.new_zeros(n_tokens).index_copy(0, rows_R, labels_R),
+            "weights": weights_R.new_zeros(n_tokens).index_copy(0, rows_R, weights_R),
+            "rows": rows_R,
+            "normalizer": normalizer,
             **self._parameters(),
-        )
+        }
 
     def _unfused(
         self,
@@ -158,6 +172,14 @@ class Head:
             mine = values["softcap"] * torch.tanh(mine / values["softcap"])
         gap = (own.to(dtype) - mine).abs().max() / own.abs().max().clamp(min=1)
         return bool(gap <= _TOLERANCE[hidden_RD.dtype])
+
+
+def as_head_sees(hidden_ND: Tensor) -> Tensor:
+    """Return the states in the dtype that autocast would lower them to for the head's product."""
+    device = hidden_ND.device.type
+    if torch.is_autocast_enabled(device):
+        return hidden_ND.to(torch.get_autocast_dtype(device))
+    return hidden_ND
 
 
 @dataclass

@@ -69,15 +69,20 @@ class CrossEntropyTerm(Term):
 class CrossEntropy(Objective):
     """Weighted cross-entropy through the student's own head."""
 
+    part = "cross_entropy"
+
+    def arguments(
+        self, states: States, selection: Mapping[str, Tensor], normalizer: Tensor
+    ) -> dict[str, Any] | None:
+        """Return the fused loss's arguments where it was seen to give the student's logits."""
+        return states.head.fused_arguments(states.hidden, **_rows(selection), normalizer=normalizer)
+
     def forward(
         self, states: States, selection: Mapping[str, Tensor], normalizer: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    ) -> Tensor:
         """Return Σ wᵢ·nllᵢ / normalizer."""
-        loss = states.head.cross_entropy(
-            states.hidden,
-            rows_R=selection["rows"],
-            labels_R=selection["labels"],
-            weights_R=selection["weights"],
-            normalizer=normalizer,
-        )
-        return loss, {self.name: loss.detach()}
+        return states.head.cross_entropy(states.hidden, **_rows(selection), normalizer=normalizer)
+
+
+def _rows(selection: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{name}_R": selection[name] for name in ("rows", "labels", "weights")}

@@ -96,6 +96,8 @@ class SemanticAlignment(Objective):
         target_width: Width of the targets.
     """
 
+    part = "alignment"
+
     def __init__(
         self, name: str, weight: float, metric: str, width: int, target_width: int
     ) -> None:
@@ -103,25 +105,40 @@ class SemanticAlignment(Objective):
         self.metric = metric
         self.projection = None if width == target_width else nn.Linear(width, target_width, False)
 
+    def arguments(
+        self,
+        states: States,  # noqa: ARG002 (the rows are the same whatever the student)
+        selection: Mapping[str, Tensor],
+        normalizer: Tensor,
+    ) -> dict[str, Any]:
+        """Return the loss's arguments: each row is the last token of a segment that ends there."""
+        rows_R = selection["rows"]
+        return {
+            "target": selection["target"],
+            "metric": self.metric,
+            "projection": None if self.projection is None else self.projection.weight,
+            "weights": selection["weights"],
+            "cu_seqlens": torch.cat([rows_R.new_zeros(1), rows_R + 1]),
+            "pooling": "last",
+            "normalizer": normalizer,
+        }
+
     def forward(
         self, states: States, selection: Mapping[str, Tensor], normalizer: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return Σ wᵢ·d(P·hᵢ, zᵢ) / normalizer, and log it and the mean cosine."""
-        weights_R = selection["weights"]
+    ) -> Tensor:
+        """Return Σ wᵢ·d(P·hᵢ, zᵢ) / normalizer."""
+        return semantic_alignment_loss(
+            states.hidden, **self.arguments(states, selection, normalizer)
+        )
 
-        def measured(hidden_RD: Tensor, metric: str) -> Tensor:
-            return semantic_alignment_loss(
-                hidden_RD,
-                selection["target"],
-                metric=metric,
-                projection=None if self.projection is None else self.projection.weight,
-                weights=weights_R,
-                normalizer=normalizer,
-            )
-
-        hidden_RD = states.hidden[selection["rows"]]
-        loss = measured(hidden_RD, self.metric)
-        with torch.no_grad():
-            far = loss if self.metric == "cosine" else measured(hidden_RD, "cosine")
-            share = torch.where(normalizer > 0, weights_R.sum() / normalizer, 0)
-        return loss, {self.name: loss.detach(), "cosine": share - far.detach()}
+    @torch.no_grad()
+    def logs(
+        self, loss: Tensor, states: States, selection: Mapping[str, Tensor], normalizer: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the loss and the mean cosine."""
+        far = loss
+        if self.metric != "cosine":
+            cosine = self.arguments(states, selection, normalizer) | {"metric": "cosine"}
+            far = semantic_alignment_loss(states.hidden, **cosine)
+        share = torch.where(normalizer > 0, selection["weights"].sum() / normalizer, 0)
+        return {self.name: loss.detach(), "cosine": share - far.detach()}
