@@ -1,23 +1,31 @@
 """Distil a large model's chain-of-thought reasoning into a small language model.
 
-The stages of a run are functions of this module and commands of the same name; PyTorch and
-transformers are imported when a stage needs them.
+The stages of a run are functions of this module and commands of the same name. Each is imported
+when it is first asked for: `import limbeck` takes a few milliseconds, and PyTorch and transformers
+wait for a stage that needs them.
 """
 
-from importlib.metadata import version as _version
+from __future__ import annotations
 
-__version__ = _version("limbeck")
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from limbeck import recipes
-from limbeck.errors import InputError
-from limbeck.evaluate import evaluate
-from limbeck.generate import generate
-from limbeck.inspect import inspect
-from limbeck.prepare import Manifest, prepare
-from limbeck.report import report
-from limbeck.run import run
-from limbeck.targets import targets
-from limbeck.train import train
+if TYPE_CHECKING:
+    from limbeck import recipes
+    from limbeck.errors import InputError
+    from limbeck.evaluate import evaluate
+    from limbeck.generate import generate
+    from limbeck.inspect import inspect
+    from limbeck.prepare import Manifest, prepare
+    from limbeck.report import report
+    from limbeck.run import run
+    from limbeck.targets import targets
+    from limbeck.train import train
+    from limbeck.trainer import DistillConfig, DistillTrainer
+
+    __version__: str
 
 __all__ = [
     "DistillConfig",
@@ -35,14 +43,59 @@ __all__ = [
     "train",
 ]
 
+_MODULES = {
+    "DistillConfig": "limbeck.trainer",
+    "DistillTrainer": "limbeck.trainer",
+    "InputError": "limbeck.errors",
+    "Manifest": "limbeck.prepare",
+    **{
+        stage: f"limbeck.{stage}"
+        for stage in (
+            "evaluate",
+            "generate",
+            "inspect",
+            "prepare",
+            "report",
+            "run",
+            "targets",
+            "train",
+        )
+    },
+}
+
 
 def __getattr__(name: str) -> object:
-    if name in ("DistillConfig", "DistillTrainer"):
-        from limbeck import trainer
+    if name == "__version__":
+        from limbeck._native import __version__
 
-        return getattr(trainer, name)
+        return __version__
+    if name == "recipes":
+        return import_module("limbeck.recipes")
     raise AttributeError(f"module 'limbeck' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
+
+
+def _lazy(name: str) -> property:
+    def get(package: ModuleType) -> object:
+        if name not in vars(package):
+            vars(package)[name] = getattr(import_module(_MODULES[name]), name)
+        return vars(package)[name]
+
+    def put(package: ModuleType, value: Any) -> None:
+        # Importing the module `limbeck.run` binds it to the name of the function `limbeck.run`.
+        if not isinstance(value, ModuleType):
+            vars(package)[name] = value
+
+    return property(get, put)
+
+
+class _Package(ModuleType):
+    """The type of this module, whose stages are functions although modules have their names."""
+
+
+for _name in _MODULES:
+    setattr(_Package, _name, _lazy(_name))
+sys.modules[__name__].__class__ = _Package

@@ -8,16 +8,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from limbeck.errors import InputError
 from limbeck.visible import visible
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress as Bars
 
     from limbeck.config import SectionT
@@ -31,8 +32,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@cache
+def out() -> Console:
+    """Standard output; made when it is needed, for rich takes a while to import."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+@cache
+def err() -> Console:
+    """Standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
 
 Overrides = Annotated[
     list[str] | None,
@@ -47,13 +63,13 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        err.print(f"limbeck: {visible(str(error))}", style="red", markup=False)
+        err().print(f"limbeck: {visible(str(error))}", style="red", markup=False)
         sys.exit(2)
     except OSError as error:
-        err.print(f"limbeck: {visible(str(error))}", style="red", markup=False)
+        err().print(f"limbeck: {visible(str(error))}", style="red", markup=False)
         sys.exit(1)
     except KeyboardInterrupt:
-        err.print("limbeck: interrupted; what was finished stands", style="red")
+        err().print("limbeck: interrupted; what was finished stands", style="red")
         sys.exit(130)
 
 
@@ -77,12 +93,12 @@ def run(
     if dry_run:
         for stage in plan(recipes):
             state = "done" if stage.is_done() else "to do"
-            out.print(f"{state:6} {stage.name:24} {stage.output}", markup=False)
+            out().print(f"{state:6} {stage.name:24} {stage.output}", markup=False)
         return
     with _watching() as watch:
         page = walk(recipes, watch=watch)
-    out.print(results_table(recipes[0].output_dir))
-    out.print(f"report: {page}", markup=False)
+    out().print(results_table(recipes[0].output_dir))
+    out().print(f"report: {page}", markup=False)
 
 
 @app.command()
@@ -133,7 +149,7 @@ def prepare(
             dry_run=dry_run,
             progress=progress,
         )
-    out.print(summary(manifest), markup=False)
+    typer.echo(summary(manifest))
 
 
 @app.command()
@@ -152,7 +168,7 @@ def inspect(
 
     weights = recipe_weights(load_stage(recipe).train) if recipe else None
     shown = inspect_row(prepared, index=index, example=example, span_weights=weights)
-    out.print(render(shown, table=table))
+    out().print(render(shown, table=table))
 
 
 @app.command()
@@ -182,7 +198,7 @@ def train(
             seed=seed,
             progress=progress,
         )
-    out.print(f"student: {path}", markup=False)
+    out().print(f"student: {path}", markup=False)
 
 
 @app.command()
@@ -202,7 +218,7 @@ def targets(
         path = cache_targets(
             prepared, student=student, output_dir=output_dir, settings=settings, progress=progress
         )
-    out.print(f"targets: {path}", markup=False)
+    out().print(f"targets: {path}", markup=False)
 
 
 @app.command()
@@ -222,7 +238,7 @@ def generate(
     if questions == ["-"]:
         questions = [line.strip() for line in sys.stdin if line.strip()]
     for generation in answer(student, questions, settings=settings, seed=seed):
-        out.print(visible(generation.text.strip(), keep="\n"), markup=False)
+        out().print(visible(generation.text.strip(), keep="\n"), markup=False)
 
 
 @app.command()
@@ -249,7 +265,7 @@ def evaluate(
             seed=seed,
             progress=progress,
         )
-    out.print(table(summary), markup=False)
+    out().print(table(summary), markup=False)
 
 
 @app.command()
@@ -260,7 +276,7 @@ def report(
     """Draw a run as one self-contained page."""
     from limbeck.report import report as draw
 
-    out.print(f"report: {draw(run_dir, output=output)}", markup=False)
+    out().print(f"report: {draw(run_dir, output=output)}", markup=False)
 
 
 @app.command()
@@ -269,7 +285,7 @@ def env() -> None:
     from limbeck.env import env as describe
     from limbeck.env import render
 
-    out.print(render(describe()))
+    out().print(render(describe()))
 
 
 def _section(
@@ -285,6 +301,9 @@ def _section(
 @contextmanager
 def _bar(text: str) -> Iterator[Progress]:
     """A progress bar with a rate on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield _unseen
+        return
     with _bars() as bars, _task(bars, text) as progress:
         yield progress
 
@@ -302,9 +321,13 @@ def _watching() -> Iterator[Watch]:
             with _task(bars, stage.name) as progress:
                 yield progress
             state = "unchanged, skipped" if done else f"{perf_counter() - begin:.1f} s"
-            err.print(f"{stage.name:24} {state}", markup=False)
+            err().print(f"{stage.name:24} {state}", markup=False)
 
         yield watch
+
+
+def _unseen(done: int, total: int, text: str) -> None:
+    """Progress that no one watches."""
 
 
 def _bars() -> Bars:
@@ -317,9 +340,9 @@ def _bars() -> Bars:
         progress.TimeElapsedColumn(),
         progress.TimeRemainingColumn(),
         progress.TextColumn("{task.fields[text]}", markup=False),
-        console=err,
+        console=err(),
         transient=True,
-        disable=not err.is_terminal,
+        disable=not err().is_terminal,
     )
 
 
