@@ -6,6 +6,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::plain;
 use crate::record::{FIELDS, Fault, Value, Values};
 
 /// Reads a line that holds one JSON object in UTF-8.
@@ -15,6 +16,14 @@ use crate::record::{FIELDS, Fault, Value, Values};
 pub fn values(line: &[u8]) -> Result<Values<'_>, Fault> {
     let line = std::str::from_utf8(line)
         .map_err(|fault| Fault::line(format!("not UTF-8 (byte {})", fault.valid_up_to() + 1)))?;
+    match plain::values(line) {
+        Some(values) => Ok(values),
+        None => parsed(line),
+    }
+}
+
+/// The same of any line.
+pub(super) fn parsed(line: &str) -> Result<Values<'_>, Fault> {
     let raw = raw_fields(line).map_err(|fault| Fault::line(not_json(&fault)))?;
     if let Some(field) = raw.twice {
         return Err(Fault::field(field, "given twice"));

@@ -6,6 +6,7 @@
 mod json;
 mod lines;
 mod parquet;
+mod plain;
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
