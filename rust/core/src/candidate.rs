@@ -10,7 +10,7 @@ use crate::filter::{self, Key, Reason, Rejection};
 use crate::read::{Chunk, Place};
 use crate::record::{Fault, Record, Values, trimmed};
 use crate::template::SpanKind;
-use crate::tokenize::{Example, Fields, RenderProblem, Renderer};
+use crate::tokenize::{Example, Fields, RenderProblem, Renderer, Run};
 
 /// The candidates of one chunk; their texts and tokens lie in shared buffers that are reused.
 #[derive(Debug, Default)]
@@ -20,9 +20,9 @@ pub struct Batch {
     /// Records of other splits.
     pub other_split: u64,
     /// Token ids of all examples.
-    pub ids: Vec<i32>,
+    pub ids: Vec<u32>,
     /// Span kinds of all examples.
-    pub kinds: Vec<u8>,
+    pub runs: Vec<Run>,
     /// Texts that outlive the chunk: ids, domains, rationales.
     pub text: String,
 }
@@ -58,6 +58,8 @@ pub struct Rendered {
     pub text_bytes: u64,
     /// Its tokens in the batch's buffers, or why their number rejects it.
     pub tokens: Result<Range<usize>, Rejection>,
+    /// Their span kinds in the batch's buffer.
+    pub runs: Range<usize>,
     /// Tokens of each span kind.
     pub tokens_by_kind: [u32; SpanKind::ALL.len()],
     /// The record's domain, in the batch's text.
@@ -71,7 +73,7 @@ impl Batch {
         self.candidates.clear();
         self.other_split = 0;
         self.ids.clear();
-        self.kinds.clear();
+        self.runs.clear();
         self.text.clear();
     }
 
@@ -184,17 +186,15 @@ impl<'a> Worker<'a> {
             .map_err(refused)?;
         let tokens = check_length(self.example.ids.len(), self.config).map(|()| {
             let start = batch.ids.len();
-            // Vocabularies are far smaller than 2³¹.
-            batch
-                .ids
-                .extend(self.example.ids.iter().map(|&id| id as i32));
-            batch.kinds.extend_from_slice(&self.example.kinds);
+            batch.ids.extend_from_slice(&self.example.ids);
             start..batch.ids.len()
         });
         let mut tokens_by_kind = [0; SpanKind::ALL.len()];
-        for &kind in &self.example.kinds {
-            tokens_by_kind[usize::from(kind)] += 1;
+        for run in &self.example.runs {
+            tokens_by_kind[usize::from(run.kind)] += run.tokens;
         }
+        let run_start = batch.runs.len();
+        batch.runs.extend_from_slice(&self.example.runs);
         let domain = record.domain.as_deref().map(trimmed);
         let domain = domain.filter(|own| !own.is_empty()).or(self.domain);
         let texts = [question, answer, rationale.unwrap_or_default()];
@@ -203,6 +203,7 @@ impl<'a> Worker<'a> {
             verified,
             text_bytes: texts.map(|text| text.len() as u64).iter().sum(),
             tokens,
+            runs: run_start..batch.runs.len(),
             tokens_by_kind,
             domain: domain.map(|text| batch.store(text)),
             rationale: used

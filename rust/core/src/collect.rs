@@ -184,8 +184,8 @@ impl<'a> Collector<'a> {
             })?;
         }
         self.window.push(Packed {
-            ids: &batch.ids[tokens.clone()],
-            kinds: &batch.kinds[tokens],
+            ids: &batch.ids[tokens],
+            runs: &batch.runs[rendered.runs.clone()],
             example_id,
             domain,
         });
@@ -266,11 +266,11 @@ impl<'a> Collector<'a> {
             for example in row {
                 let Packed {
                     ids,
-                    kinds,
+                    runs,
                     example_id,
                     domain,
                 } = example;
-                writers.rows.example(ids, kinds, example_id, domain);
+                writers.rows.example(ids, runs, example_id, domain);
             }
             writers.rows.end_row()
         })?;

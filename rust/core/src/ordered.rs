@@ -21,8 +21,8 @@ pub trait Flow {
 
 /// Runs all items of `flow` through `work` on `threads` threads, the caller's among them.
 ///
-/// Each thread makes a state of its own. At most `4 × threads` items are under way, which bounds
-/// the memory. After an error no further item is begun. A panic in `work` goes on in the caller.
+/// Each thread makes a state of its own. At most [`most_under_way`] items are, which bounds the
+/// memory. After an error no further item is begun. A panic in `work` goes on in the caller.
 pub fn run<F: Flow, S>(
     flow: &mut F,
     threads: usize,
@@ -45,7 +45,7 @@ pub fn run<F: Flow, S>(
         let mut accepted = 0;
         let mut ended = false;
         loop {
-            while !ended && handed_out - accepted < 4 * threads as u64 {
+            while !ended && handed_out - accepted < most_under_way(threads) {
                 match flow.next()? {
                     Some(item) => desk.add((handed_out, item)),
                     None => {
@@ -68,6 +68,18 @@ pub fn run<F: Flow, S>(
             }
         }
     })
+}
+
+/// Items that are handed out and not yet accepted, at most.
+///
+/// Accepting one may take as long as working on dozens, when a window of rows is written, and until
+/// then the other threads live on what they were given. A thread alone takes one after the other,
+/// while it is in its cache.
+pub fn most_under_way(threads: usize) -> u64 {
+    match threads {
+        1 => 1,
+        _ => 32 + 4 * threads as u64,
+    }
 }
 
 type Task<T> = (u64, T);
@@ -231,7 +243,7 @@ mod tests {
             let mut flow = numbers(1_000_000, 5);
             let result = run(&mut flow, threads, || (), square);
             assert!(matches!(result, Err(Error::Cancelled)));
-            assert!(flow.next <= 5 + 4 * threads as u64 + 1);
+            assert!(flow.next <= 5 + most_under_way(threads) + 1);
         }
     }
 

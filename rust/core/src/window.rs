@@ -2,14 +2,15 @@
 
 use crate::config::Packing;
 use crate::pack::Packer;
+use crate::tokenize::Run;
 
 /// One example on its way into a row.
 #[derive(Debug, Clone, Copy)]
 pub struct Packed<'a> {
     /// Token ids.
-    pub ids: &'a [i32],
+    pub ids: &'a [u32],
     /// Their span kinds.
-    pub kinds: &'a [u8],
+    pub runs: &'a [Run],
     /// Its number among the candidates.
     pub example_id: i64,
     /// Index of its domain; −1 is none.
@@ -21,11 +22,13 @@ pub struct Packed<'a> {
 pub struct Window {
     size: usize,
     packer: Option<Packer>,
-    ids: Vec<i32>,
-    kinds: Vec<u8>,
+    ids: Vec<u32>,
+    runs: Vec<Run>,
     lengths: Vec<u32>,
     /// Where each example's tokens begin.
     token_starts: Vec<usize>,
+    /// Where each example's runs begin.
+    run_starts: Vec<usize>,
     example_ids: Vec<i64>,
     domains: Vec<i32>,
     order: Vec<u32>,
@@ -46,7 +49,8 @@ impl Window {
             size,
             packer,
             ids: Vec::new(),
-            kinds: Vec::new(),
+            runs: Vec::new(),
+            run_starts: Vec::new(),
             lengths: Vec::new(),
             token_starts: Vec::new(),
             example_ids: Vec::new(),
@@ -68,7 +72,8 @@ impl Window {
     pub fn push(&mut self, example: Packed<'_>) {
         self.token_starts.push(self.ids.len());
         self.ids.extend_from_slice(example.ids);
-        self.kinds.extend_from_slice(example.kinds);
+        self.run_starts.push(self.runs.len());
+        self.runs.extend_from_slice(example.runs);
         self.lengths.push(example.ids.len() as u32);
         self.example_ids.push(example.example_id);
         self.domains.push(example.domain);
@@ -88,7 +93,8 @@ impl Window {
                 .map(|&example| self.packed(example as usize)))?;
         }
         self.ids.clear();
-        self.kinds.clear();
+        self.runs.clear();
+        self.run_starts.clear();
         self.lengths.clear();
         self.token_starts.clear();
         self.example_ids.clear();
@@ -99,9 +105,11 @@ impl Window {
     fn packed(&self, example: usize) -> Packed<'_> {
         let start = self.token_starts[example];
         let tokens = start..start + self.lengths[example] as usize;
+        let run_start = self.run_starts[example];
+        let run_end = self.run_starts.get(example + 1);
         Packed {
-            ids: &self.ids[tokens.clone()],
-            kinds: &self.kinds[tokens],
+            ids: &self.ids[tokens],
+            runs: &self.runs[run_start..run_end.copied().unwrap_or(self.runs.len())],
             example_id: self.example_ids[example],
             domain: self.domains[example],
         }
@@ -143,15 +151,18 @@ impl Window {
 mod tests {
     use super::*;
 
-    fn rows(packing: Packing, lengths: &[usize]) -> Vec<Vec<(i64, Vec<i32>)>> {
+    fn rows(packing: Packing, lengths: &[usize]) -> Vec<Vec<(i64, Vec<u32>)>> {
         let mut window = Window::new(packing, 100, 8);
         let mut found = Vec::new();
         for _ in 0..2 {
             found.clear();
             for (number, &length) in lengths.iter().enumerate() {
                 window.push(Packed {
-                    ids: &vec![number as i32; length],
-                    kinds: &vec![0; length],
+                    ids: &vec![number as u32; length],
+                    runs: &[Run {
+                        kind: number as u8,
+                        tokens: length as u32,
+                    }],
                     example_id: number as i64 * 10,
                     domain: -1,
                 });
@@ -168,7 +179,7 @@ mod tests {
     #[test]
     fn packed_rows_hold_each_example_once() {
         let found = rows(Packing::Bfd, &[3, 8, 5, 1, 2]);
-        let one = |number: i32, length| (i64::from(number) * 10, vec![number; length]);
+        let one = |number: u32, length| (i64::from(number) * 10, vec![number; length]);
         let expected = vec![
             vec![one(1, 8)],
             vec![one(2, 5), one(0, 3)],

@@ -139,7 +139,7 @@ fn agrees(pair: &Pair, q: &str, a: &str, r: &str) -> Result<(), TestCaseError> {
     };
     pair.renderer.example(&fields, &mut example).unwrap();
     prop_assert_eq!(&example.ids, &ids);
-    prop_assert_eq!(&example.kinds, &kinds);
+    prop_assert_eq!(&example.kinds(), &kinds);
     let mut prompt = Vec::new();
     pair.renderer.prompt(q, &mut prompt).unwrap();
     prop_assert!(example.ids.starts_with(&prompt));
@@ -171,7 +171,7 @@ proptest! {
         let semantic = pair.reference.token_to_id("<|sem|>").unwrap();
         let controls = example.ids.iter().filter(|&&id| id == 0 || id == semantic).count();
         prop_assert_eq!(controls, 2);
-        prop_assert_eq!(example.ids.len(), example.kinds.len());
+        prop_assert_eq!(example.ids.len(), example.kinds().len());
         prop_assert_eq!(example.ids.last(), Some(&0));
     }
 
@@ -200,7 +200,7 @@ fn buffers_are_cleared_between_examples() {
         let mut fresh = Example::default();
         pair.renderer.example(&fields, &mut fresh).unwrap();
         pair.renderer.example(&fields, &mut reused).unwrap();
-        assert_eq!((&reused.ids, &reused.kinds), (&fresh.ids, &fresh.kinds));
+        assert_eq!((&reused.ids, &reused.runs), (&fresh.ids, &fresh.runs));
     }
 }
 

@@ -67,7 +67,8 @@ impl Renderer {
         };
         py.detach(|| self.0.example(&fields, &mut example))
             .map_err(|problem| raise(problem_at(problem.field, problem.clone())))?;
-        Ok((example.ids, example.kinds))
+        let kinds = example.kinds();
+        Ok((example.ids, kinds))
     }
 
     /// Writes the tokenizer with its added tokens for `AutoTokenizer.from_pretrained`.

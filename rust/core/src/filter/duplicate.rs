@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::record::trimmed;
 
@@ -17,17 +17,17 @@ pub struct Key(u128);
 impl Key {
     /// The key of these fields. A rationale that the template does without is `None`.
     pub fn of(question: &str, answer: &str, rationale: Option<&str>) -> Self {
-        let mut hash = Xxh3Default::new();
-        for text in [Some(question), Some(answer), rationale]
-            .into_iter()
-            .flatten()
-        {
-            let text = trimmed(text);
-            // The length first, lest ("ab", "c") and ("a", "bc") be the same.
-            hash.update(&(text.len() as u64).to_le_bytes());
-            hash.update(text.as_bytes());
+        // A hash of hashes, so that borders count; one over all texts would keep a state of half
+        // a kilobyte.
+        let mut digests = [0; 3 * size_of::<u128>()];
+        let texts = [Some(question), Some(answer), rationale];
+        let texts = texts.into_iter().flatten();
+        let mut length = 0;
+        for (text, digest) in texts.zip(digests.as_chunks_mut::<{ size_of::<u128>() }>().0) {
+            *digest = xxh3_128(trimmed(text).as_bytes()).to_le_bytes();
+            length += digest.len();
         }
-        Self(hash.digest128())
+        Self(xxh3_128(&digests[..length]))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The files of a prepared directory that `datasets.load_from_disk` and the trainer open.
 
 mod examples;
+mod flusher;
+mod message;
 mod rows;
 mod stream;
 

@@ -1,16 +1,15 @@
 //! The packed rows: `input_ids`, `span_kinds`, and the examples in them.
 
-use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::types::{ArrowPrimitiveType, Int32Type, Int64Type, UInt8Type};
-use arrow_array::{ArrayRef, ListArray, PrimitiveArray, RecordBatch};
-use arrow_buffer::{OffsetBuffer, ScalarBuffer};
-use arrow_schema::{ArrowError, DataType, Field, Schema};
+use arrow_buffer::{ArrowNativeType, ToByteSlice};
+use arrow_schema::{DataType, Field, Schema};
 
-use super::stream::{Stream, failed};
+use super::message::List;
+use super::stream::Stream;
 use crate::error::Result;
+use crate::tokenize::Run;
 
 /// Rows of a batch, as `datasets` writes them.
 const BATCH_ROWS: usize = 1000;
@@ -20,32 +19,30 @@ const BATCH_TOKENS: usize = 2 << 20;
 /// Writes rows, example by example.
 pub struct RowWriter {
     stream: Stream,
-    path: std::path::PathBuf,
-    schema: Arc<Schema>,
-    input_ids: Column<Int32Type>,
-    span_kinds: Column<UInt8Type>,
-    example_lengths: Column<Int32Type>,
-    example_ids: Column<Int64Type>,
-    domains: Column<Int32Type>,
+    /// Ids of the vocabulary are far below 2³¹, so these are `int32` too.
+    input_ids: Column<u32>,
+    span_kinds: Column<u8>,
+    example_lengths: Column<i32>,
+    example_ids: Column<i64>,
+    domains: Column<i32>,
 }
 
 impl RowWriter {
     /// Creates the file.
     pub fn create(path: &Path) -> Result<Self> {
         let list = |name: &str, item: DataType| {
-            Field::new(name, DataType::List(Arc::new(item_field(item))), true)
+            let item = Field::new("item", item, true);
+            Field::new(name, DataType::List(Arc::new(item)), true)
         };
-        let schema = Arc::new(Schema::new(vec![
+        let schema = Schema::new(vec![
             list("input_ids", DataType::Int32),
             list("span_kinds", DataType::UInt8),
             list("example_lengths", DataType::Int32),
             list("example_ids", DataType::Int64),
             list("domains", DataType::Int32),
-        ]));
+        ]);
         Ok(Self {
             stream: Stream::create(path, &schema)?,
-            path: path.to_owned(),
-            schema,
             input_ids: Column::new(),
             span_kinds: Column::new(),
             example_lengths: Column::new(),
@@ -55,9 +52,12 @@ impl RowWriter {
     }
 
     /// Appends an example to the row that is open; a domain of −1 is none.
-    pub fn example(&mut self, ids: &[i32], kinds: &[u8], example_id: i64, domain: i32) {
+    pub fn example(&mut self, ids: &[u32], runs: &[Run], example_id: i64, domain: i32) {
         self.input_ids.values.extend_from_slice(ids);
-        self.span_kinds.values.extend_from_slice(kinds);
+        let kinds = &mut self.span_kinds.values;
+        for run in runs {
+            kinds.resize(kinds.len() + run.tokens as usize, run.kind);
+        }
         self.example_lengths.values.push(ids.len() as i32);
         self.example_ids.values.push(example_id);
         self.domains.values.push(domain);
@@ -70,8 +70,7 @@ impl RowWriter {
         self.example_lengths.end_row();
         self.example_ids.end_row();
         self.domains.end_row();
-        let rows = self.input_ids.offsets.len() - 1;
-        if rows >= BATCH_ROWS || self.input_ids.values.len() >= BATCH_TOKENS {
+        if self.rows() >= BATCH_ROWS || self.input_ids.values.len() >= BATCH_TOKENS {
             self.flush()?;
         }
         Ok(())
@@ -79,48 +78,42 @@ impl RowWriter {
 
     /// Ends the file; returns its hash.
     pub fn finish(mut self) -> Result<String> {
-        if self.input_ids.offsets.len() > 1 {
+        if self.rows() > 0 {
             self.flush()?;
         }
         self.stream.finish()
     }
 
+    /// Rows that are not yet written.
+    fn rows(&self) -> usize {
+        self.input_ids.offsets.len() - 1
+    }
+
     fn flush(&mut self) -> Result<()> {
-        let batch = (|| {
-            let columns = vec![
-                self.input_ids.take()?,
-                self.span_kinds.take()?,
-                self.example_lengths.take()?,
-                self.example_ids.take()?,
-                self.domains.take()?,
-            ];
-            RecordBatch::try_new(Arc::clone(&self.schema), columns)
-        })()
-        .map_err(failed(&self.path))?;
-        self.stream.write(&batch)?;
-        // The memory of a batch is used again: touching new pages is slower than writing.
-        let mut columns = batch.columns().to_vec();
-        drop(batch);
-        self.domains.recover(columns.pop());
-        self.example_ids.recover(columns.pop());
-        self.example_lengths.recover(columns.pop());
-        self.span_kinds.recover(columns.pop());
-        self.input_ids.recover(columns.pop());
+        let columns = [
+            self.input_ids.list(),
+            self.span_kinds.list(),
+            self.example_lengths.list(),
+            self.example_ids.list(),
+            self.domains.list(),
+        ];
+        self.stream.write_lists(self.rows(), &columns)?;
+        self.input_ids.clear();
+        self.span_kinds.clear();
+        self.example_lengths.clear();
+        self.example_ids.clear();
+        self.domains.clear();
         Ok(())
     }
 }
 
-fn item_field(item: DataType) -> Field {
-    Field::new("item", item, true)
-}
-
-/// A list column in the making.
-struct Column<T: ArrowPrimitiveType> {
-    values: Vec<T::Native>,
+/// A list column in the making; its memory is used for every batch.
+struct Column<T> {
+    values: Vec<T>,
     offsets: Vec<i32>,
 }
 
-impl<T: ArrowPrimitiveType> Column<T> {
+impl<T: ArrowNativeType> Column<T> {
     fn new() -> Self {
         Self {
             values: Vec::new(),
@@ -133,30 +126,17 @@ impl<T: ArrowPrimitiveType> Column<T> {
         self.offsets.push(self.values.len() as i32);
     }
 
-    fn take(&mut self) -> Result<ArrayRef, ArrowError> {
-        let values = ScalarBuffer::from(mem::take(&mut self.values));
-        let offsets = ScalarBuffer::from(mem::replace(&mut self.offsets, vec![0]));
-        let list = ListArray::try_new(
-            Arc::new(item_field(T::DATA_TYPE)),
-            OffsetBuffer::new(offsets),
-            Arc::new(PrimitiveArray::<T>::try_new(values, None)?),
-            None,
-        )?;
-        Ok(Arc::new(list))
+    fn list(&self) -> List<'_> {
+        List {
+            count: self.values.len(),
+            offsets: self.offsets.to_byte_slice(),
+            values: self.values.to_byte_slice(),
+        }
     }
 
-    /// Takes the values' memory back from a column that has been written.
-    fn recover(&mut self, column: Option<ArrayRef>) {
-        use arrow_array::cast::AsArray;
-        let Some(column) = column else { return };
-        let values = Arc::clone(column.as_list::<i32>().values());
-        drop(column);
-        let buffer = values.as_primitive::<T>().values().inner().clone();
-        drop(values);
-        if let Ok(mut values) = buffer.into_vec::<T::Native>() {
-            values.clear();
-            self.values = values;
-        }
+    fn clear(&mut self) {
+        self.values.clear();
+        self.offsets.truncate(1);
     }
 }
 
@@ -165,6 +145,7 @@ mod tests {
     use std::fs::File;
 
     use arrow_array::cast::AsArray;
+    use arrow_array::types::{Int32Type, Int64Type, UInt8Type};
     use arrow_ipc::reader::StreamReader;
 
     use super::*;
@@ -176,8 +157,9 @@ mod tests {
         let mut writer = RowWriter::create(&path).unwrap();
         let mut capacity = 0;
         for row in 0..2500_i32 {
-            writer.example(&[row, 1], &[0, 2], i64::from(row) * 2, -1);
-            writer.example(&[row], &[6], i64::from(row) * 2 + 1, 3);
+            let of = |kind| Run { kind, tokens: 1 };
+            writer.example(&[row as u32, 1], &[of(0), of(2)], i64::from(row) * 2, -1);
+            writer.example(&[row as u32], &[of(6)], i64::from(row) * 2 + 1, 3);
             writer.end_row().unwrap();
             if row == 999 {
                 capacity = writer.input_ids.values.capacity();
@@ -193,10 +175,13 @@ mod tests {
         for batch in reader {
             let batch = batch.unwrap();
             let ids = batch["input_ids"].as_list::<i32>();
+            let kinds = batch["span_kinds"].as_list::<i32>();
             let examples = batch["example_ids"].as_list::<i32>();
             for index in 0..batch.num_rows() {
                 let ids = ids.value(index);
                 assert_eq!(ids.as_primitive::<Int32Type>().values(), &[row, 1, row]);
+                let kinds = kinds.value(index);
+                assert_eq!(kinds.as_primitive::<UInt8Type>().values(), &[0, 2, 6]);
                 let examples = examples.value(index);
                 let first = i64::from(row) * 2;
                 assert_eq!(

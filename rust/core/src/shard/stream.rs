@@ -9,6 +9,8 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, Schema};
 use xxhash_rust::xxh3::Xxh3Default;
 
+use super::flusher::Flusher;
+use super::message::{self, List};
 use crate::error::{Error, Result};
 
 /// Writes record batches, uncompressed, so that readers can map the file into memory.
@@ -20,8 +22,10 @@ pub struct Stream {
 impl Stream {
     /// Creates the file and writes the schema.
     pub fn create(path: &Path, schema: &Schema) -> Result<Self> {
+        let file = File::create(path).map_err(Error::io(path))?;
         let file = Hashed {
-            file: File::create(path).map_err(Error::io(path))?,
+            flusher: Flusher::new(&file).map_err(Error::io(path))?,
+            file,
             hash: Xxh3Default::new(),
         };
         let writer = StreamWriter::try_new_buffered(file, schema).map_err(failed(path))?;
@@ -36,12 +40,19 @@ impl Stream {
         self.writer.write(batch).map_err(failed(&self.path))
     }
 
+    /// Appends a batch of list columns straight from their buffers.
+    pub fn write_lists(&mut self, rows: usize, columns: &[List<'_>]) -> Result<()> {
+        let written = message::write_lists(self.writer.get_mut(), rows, columns);
+        written.map_err(Error::io(&self.path))
+    }
+
     /// Ends the stream; returns the hash of all bytes.
     pub fn finish(self) -> Result<String> {
         let buffered = self.writer.into_inner().map_err(failed(&self.path))?;
-        let file = buffered
+        let mut file = buffered
             .into_inner()
             .map_err(|fault| Error::io(&self.path)(fault.into_error()))?;
+        file.flusher.finish().map_err(Error::io(&self.path))?;
         Ok(format!("{:032x}", file.hash.digest128()))
     }
 }
@@ -61,6 +72,7 @@ pub fn failed(path: &Path) -> impl FnOnce(ArrowError) -> Error {
 /// A file that hashes what goes into it.
 struct Hashed {
     file: File,
+    flusher: Flusher,
     hash: Xxh3Default,
 }
 
@@ -68,6 +80,7 @@ impl Write for Hashed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
         self.hash.update(&bytes[..count]);
+        self.flusher.wrote(count)?;
         Ok(count)
     }
 

@@ -44,7 +44,13 @@ pub(super) type Split = (NormalizedString, Option<Vec<Token>>);
 pub(super) struct Matcher {
     patterns: Vec<Pattern>,
     automaton: Option<AhoCorasick>,
+    /// Whether a pattern begins with the byte.
+    starts: [bool; 256],
 }
+
+/// A window of at most this many bytes is first asked for a byte that a pattern begins with:
+/// most literals of a template have none, and to start the automaton costs more.
+const SHORT: usize = 64;
 
 impl Matcher {
     pub fn new(patterns: Vec<Pattern>) -> Result<Self, aho_corasick::BuildError> {
@@ -59,10 +65,22 @@ impl Matcher {
                     .build(texts)?,
             )
         };
+        let mut starts = [false; 256];
+        for pattern in &patterns {
+            if let Some(&first) = pattern.text.as_bytes().first() {
+                starts[usize::from(first)] = true;
+            }
+        }
         Ok(Self {
             patterns,
             automaton,
+            starts,
         })
+    }
+
+    /// Whether it finds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.automaton.is_none()
     }
 
     /// Cuts `text` at the accepted patterns inside `windows`, which are sorted; the pieces
@@ -79,7 +97,12 @@ impl Matcher {
             let Some(automaton) = &self.automaton else {
                 break;
             };
-            for found in automaton.find_iter(&text[window.clone()]) {
+            let inside = &text[window.clone()];
+            let begins = |byte: u8| self.starts[usize::from(byte)];
+            if inside.len() <= SHORT && !inside.bytes().any(begins) {
+                continue;
+            }
+            for found in automaton.find_iter(inside) {
                 let pattern = &self.patterns[found.pattern().as_usize()];
                 let range = window.start + found.start()..window.start + found.end();
                 if !accepts(pattern, &range)
@@ -141,6 +164,23 @@ pub(super) fn original(string: &NormalizedString, range: &Range<usize>) -> Optio
     let base = string.offsets_original().0;
     let range = string.convert_offsets(normalizer::Range::Normalized(range.clone()))?;
     Some(base + range.start..base + range.end)
+}
+
+/// Whether `range` of a normalised string, whose original begins at byte `base`, was written by
+/// a template.
+pub(super) fn is_literal(
+    string: &NormalizedString,
+    range: &Range<usize>,
+    base: usize,
+    literals: &[Range<usize>],
+) -> bool {
+    original(string, range)
+        .is_some_and(|range| lies_within(literals, &(base + range.start..base + range.end)))
+}
+
+/// Says that a model made a control token of text.
+pub(super) fn kept_as_text(token: &str) -> String {
+    format!("it contains {token:?}, a control token that this tokenizer cannot keep as text")
 }
 
 /// Whether one of `ranges`, which are sorted and apart, holds `range`.

@@ -1,6 +1,9 @@
 //! A tokenizer's files: what they say, and how they are written again with more tokens.
 
-use std::fs;
+use std::borrow::Cow;
+use std::fs::{self, File};
+use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -31,6 +34,8 @@ pub(super) struct TokenizerFiles {
     pub path: PathBuf,
     /// Its text, as it stands in the file.
     pub source: String,
+    /// Where the value of `added_tokens` stands in it, if that is known.
+    pub added_tokens_at: Option<Range<usize>>,
     /// tokenizer_config.json, where there is one.
     config: Option<Map<String, Value>>,
     /// special_tokens_map.json, where there is one.
@@ -76,6 +81,7 @@ impl TokenizerFiles {
         Ok(Self {
             path: json_path,
             source,
+            added_tokens_at: None,
             config,
             special_tokens,
             chat_template,
@@ -136,7 +142,11 @@ impl TokenizerFiles {
             let path = directory.join(name);
             fs::write(&path, text).map_err(Error::io(path))
         };
-        write(TOKENIZER, &self.with_tokens(new)?)?;
+        let path = directory.join(TOKENIZER);
+        let mut file = File::create(&path).map_err(Error::io(&path))?;
+        for piece in self.with_tokens(new)? {
+            file.write_all(piece.as_bytes()).map_err(Error::io(&path))?;
+        }
         let mut config = self.config.clone().unwrap_or_else(|| {
             let minimal = json!({
                 "tokenizer_class": "PreTrainedTokenizerFast",
@@ -161,26 +171,21 @@ impl TokenizerFiles {
         Ok(())
     }
 
-    /// tokenizer.json with more added tokens; all other bytes stay as they are, scores and
-    /// merges included.
-    fn with_tokens(&self, new: &[NewToken]) -> Result<String> {
-        #[derive(Deserialize)]
-        struct File<'f> {
-            #[serde(borrow)]
-            added_tokens: Option<&'f RawValue>,
-        }
+    /// tokenizer.json with more added tokens, in pieces; all other bytes stay as they are, scores
+    /// and merges included.
+    fn with_tokens(&self, new: &[NewToken]) -> Result<[Cow<'_, str>; 3]> {
+        let source = self.source.as_str();
         if new.is_empty() {
-            return Ok(self.source.clone());
+            return Ok([source.into(), "".into(), "".into()]);
         }
         let broken = |error| no_json(&self.path, &error);
-        let file: File<'_> = serde_json::from_str(&self.source).map_err(broken)?;
-        let (mut tokens, range): (Vec<Value>, _) = match file.added_tokens {
-            Some(raw) => {
-                let start = raw.get().as_ptr() as usize - self.source.as_ptr() as usize;
-                let tokens = serde_json::from_str(raw.get()).map_err(broken)?;
-                (tokens, Some(start..start + raw.get().len()))
-            }
-            None => (Vec::new(), None),
+        let range = match &self.added_tokens_at {
+            Some(range) => Some(range.clone()),
+            None => added_tokens_in(source).map_err(broken)?,
+        };
+        let mut tokens: Vec<Value> = match &range {
+            Some(range) => serde_json::from_str(&source[range.clone()]).map_err(broken)?,
+            None => Vec::new(),
         };
         tokens.extend(new.iter().map(|token| {
             let mut entry = Map::new();
@@ -191,16 +196,30 @@ impl TokenizerFiles {
             Value::Object(entry)
         }));
         let tokens = Value::Array(tokens).to_string();
-        let mut text = self.source.clone();
-        match (range, text.find('{')) {
-            (Some(range), _) => text.replace_range(range, &tokens),
-            (None, Some(brace)) => {
-                text.insert_str(brace + 1, &format!("\"added_tokens\": {tokens}, "));
+        let (tokens, range) = match range {
+            Some(range) => (tokens, range),
+            None => {
+                let inside = source.find('{').map_or(0, |brace| brace + 1);
+                (format!("\"added_tokens\": {tokens}, "), inside..inside)
             }
-            (None, None) => {}
-        }
-        Ok(text)
+        };
+        let (before, after) = (&source[..range.start], &source[range.end..]);
+        Ok([before.into(), tokens.into(), after.into()])
     }
+}
+
+/// Where the value of `added_tokens` stands in a tokenizer.json.
+fn added_tokens_in(source: &str) -> serde_json::Result<Option<Range<usize>>> {
+    #[derive(Deserialize)]
+    struct File<'f> {
+        #[serde(borrow)]
+        added_tokens: Option<&'f RawValue>,
+    }
+    let file: File<'_> = serde_json::from_str(source)?;
+    Ok(file.added_tokens.map(|raw| {
+        let start = raw.get().as_ptr() as usize - source.as_ptr() as usize;
+        start..start + raw.get().len()
+    }))
 }
 
 impl NewToken {

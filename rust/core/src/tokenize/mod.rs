@@ -7,11 +7,16 @@
 //! messages.
 
 mod control;
-mod encoder;
+pub mod encoder;
+mod fast;
 mod files;
+mod loaded;
 mod parts;
+mod prompts;
+mod reference;
 mod setup;
 mod spans;
+mod tokens;
 
 use std::path::Path;
 
@@ -21,9 +26,12 @@ use serde_json::{Map, Value, json};
 use crate::chat::{ChatTemplate, Turn, is_space};
 use crate::template::{Part, SpanKind, Template, TemplateConfig};
 use crate::{Error, Result};
-use encoder::{Encoder, Position, Token};
+use encoder::{Encoder, EncoderScratch, Position};
 use files::{NewToken, TokenizerFiles};
+use prompts::{Prompts, Question};
+pub use spans::Run;
 use spans::Text;
+pub use tokens::Tokens;
 
 /// The token whose hidden state carries the rationale's meaning.
 pub const SEMANTIC_TOKEN: &str = "<|sem|>";
@@ -76,9 +84,17 @@ pub struct Fields<'r> {
 pub struct Example {
     /// Token ids.
     pub ids: Vec<u32>,
-    /// The code of each token's span kind.
-    pub kinds: Vec<u8>,
+    /// The span kinds of the tokens.
+    pub runs: Vec<Run>,
     scratch: Scratch,
+}
+
+impl Example {
+    /// The code of each token's span kind.
+    pub fn kinds(&self) -> Vec<u8> {
+        let kinds = |run: &Run| std::iter::repeat_n(run.kind, run.tokens as usize);
+        self.runs.iter().flat_map(kinds).collect()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +102,8 @@ struct Scratch {
     text: Text,
     user: Text,
     assistant: Text,
-    tokens: Vec<Token>,
+    tokens: Tokens,
+    encoder: EncoderScratch,
 }
 
 /// Why a candidate cannot be rendered.
@@ -116,6 +133,8 @@ pub struct Renderer {
     template: Template,
     chat: Option<ChatTemplate>,
     encoder: Encoder,
+    /// Those of plain texts.
+    prompts: Prompts,
     files: TokenizerFiles,
     /// What the tokenizer puts before a plain text.
     prefix: Vec<u32>,
@@ -140,7 +159,7 @@ impl Renderer {
     /// Why the candidate must be rejected; `example` then holds nothing of use.
     pub fn example(&self, fields: &Fields<'_>, example: &mut Example) -> Result<(), RenderProblem> {
         example.ids.clear();
-        example.kinds.clear();
+        example.runs.clear();
         let fields = &self.trimmed(fields)?;
         match &self.chat {
             None => self.plain(fields, example),
@@ -170,11 +189,18 @@ impl Renderer {
                 text.literal(&turn.text[turn.user.end..], SpanKind::Prompt);
             }
         }
-        let mut tokens = Vec::new();
+        let mut tokens = Tokens::default();
+        let scratch = &mut EncoderScratch::default();
         self.encoder
-            .encode(&text.text, &text.literals, Position::Start, &mut tokens)
+            .encode(
+                &text.text,
+                &text.literals,
+                Position::Start,
+                scratch,
+                &mut tokens,
+            )
             .map_err(in_question)?;
-        ids.extend(tokens.iter().map(|token| token.id));
+        ids.extend_from_slice(&tokens.ids);
         Ok(())
     }
 
@@ -237,29 +263,46 @@ impl Renderer {
     }
 
     fn plain(&self, fields: &Fields<'_>, example: &mut Example) -> Result<(), RenderProblem> {
-        let Scratch { text, tokens, .. } = &mut example.scratch;
-        example.ids.extend_from_slice(&self.prefix);
-        example
-            .kinds
-            .resize(self.prefix.len(), SpanKind::Prompt.code());
-        for is_prompt in [true, false] {
-            text.clear();
-            tokens.clear();
-            if is_prompt {
-                self.write_prompt(fields.question, text);
-            } else {
-                self.write_completion(fields, text);
-            }
-            self.encoder
-                .encode(&text.text, &text.literals, Position::Start, tokens)
-                .map_err(if is_prompt {
-                    in_question
-                } else {
-                    in_completion
-                })?;
-            example.ids.extend(tokens.iter().map(|token| token.id));
-            text.kinds(0, tokens, &mut example.kinds);
+        let question = Question::of(fields.question);
+        if !self.prompts.get(question, example) {
+            self.plain_prompt(fields.question, example)?;
+            self.prompts.insert(question, example);
         }
+        example.scratch.text.clear();
+        self.write_completion(fields, &mut example.scratch.text);
+        self.plain_side(example).map_err(in_completion)
+    }
+
+    fn plain_prompt(&self, question: &str, example: &mut Example) -> Result<(), RenderProblem> {
+        example.ids.extend_from_slice(&self.prefix);
+        if !self.prefix.is_empty() {
+            example.runs.push(Run {
+                kind: SpanKind::Prompt.code(),
+                tokens: self.prefix.len() as u32,
+            });
+        }
+        example.scratch.text.clear();
+        self.write_prompt(question, &mut example.scratch.text);
+        self.plain_side(example).map_err(in_question)
+    }
+
+    /// Appends the tokens of the text in the scratch, a prompt or a completion.
+    fn plain_side(&self, example: &mut Example) -> Result<(), String> {
+        let Scratch {
+            text,
+            tokens,
+            encoder,
+            ..
+        } = &mut example.scratch;
+        self.encoder
+            .encode(&text.text, &text.literals, Position::Start, encoder, tokens)?;
+        example.ids.extend_from_slice(&tokens.ids);
+        text.runs(
+            0..text.text.len(),
+            tokens,
+            |id| self.encoder.byte_length(id),
+            &mut example.runs,
+        );
         Ok(())
     }
 
@@ -274,6 +317,7 @@ impl Renderer {
             user,
             assistant,
             tokens,
+            encoder,
         } = &mut example.scratch;
         for buffer in [&mut *text, &mut *user, &mut *assistant] {
             buffer.clear();
@@ -310,17 +354,22 @@ impl Renderer {
             (prompt_length..text.text.len(), Position::Rest),
         ];
         for (range, position) in sides {
-            tokens.clear();
             let literals = text.literals_between(range.clone());
+            let side = &text.text[range.clone()];
             self.encoder
-                .encode(&text.text[range.clone()], &literals, position, tokens)
+                .encode(side, &literals, position, encoder, tokens)
                 .map_err(if range.start == 0 {
                     in_question
                 } else {
                     in_completion
                 })?;
-            example.ids.extend(tokens.iter().map(|token| token.id));
-            text.kinds(range.start, tokens, &mut example.kinds);
+            example.ids.extend_from_slice(&tokens.ids);
+            text.runs(
+                range,
+                tokens,
+                |id| self.encoder.byte_length(id),
+                &mut example.runs,
+            );
         }
         Ok(())
     }

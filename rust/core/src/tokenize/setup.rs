@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use tokenizers::{AddedToken, Tokenizer};
-
+use super::loaded::Loaded;
+use super::prompts::Prompts;
 use super::{
     Encoder, Error, Example, Fields, NewToken, RenderConfig, Renderer, Result, SEMANTIC_TOKEN,
     Style, TokenizerFiles,
@@ -32,40 +32,38 @@ pub(super) fn load(path: &Path, config: &RenderConfig) -> Result<Renderer> {
     {
         config.added_tokens.push(SEMANTIC_TOKEN.into());
     }
-    let files = TokenizerFiles::read(path)?;
+    let mut files = TokenizerFiles::read(path)?;
     let place = files.path.display().to_string();
-    let mut tokenizer: Tokenizer = files.source.parse().map_err(|error| {
+    let (mut tokenizer, added_tokens_at) = Loaded::read(&files.source).map_err(|error| {
         let remedy = "save the tokenizer again with a current `tokenizers`";
         Error::input(&place, format!("no tokenizer: {error}"), remedy)
     })?;
     let saved_again = |error: tokenizers::Error| {
         Error::input(&place, error.to_string(), "save the tokenizer again")
     };
-    // What the file sets for batches of its own must not touch ours.
-    tokenizer.with_truncation(None).map_err(saved_again)?;
-    tokenizer.with_padding(None);
-    let prefix = prefix(&tokenizer).map_err(saved_again)?;
+    files.added_tokens_at = added_tokens_at;
+    let prefix = tokenizer.prefix().map_err(saved_again)?;
     let new_tokens = add(&place, &mut tokenizer, &config.added_tokens)?;
     let chat = chat(&place, &files, &mut config)?;
     let end_token = match &chat {
         Some(chat) => turn_end(chat, &tokenizer, config.eos_token.as_deref())?,
         None => text_end(&files, &tokenizer, config.eos_token.as_deref())?,
     };
-    let vocab = tokenizer.get_vocab(true);
-    let vocab_size = vocab.values().max().map_or(0, |&id| id as usize + 1);
+    let vocab_size = tokenizer.next_id() as usize;
     let controls: Vec<(String, u32)> = config
         .added_tokens
         .iter()
         .chain([&end_token])
         .filter_map(|token| Some((token.clone(), tokenizer.token_to_id(token)?)))
         .collect();
-    let unknown = files.unknown_id(|token| tokenizer.token_to_id(token));
+    let unknown = tokenizer.unknown_id(|| files.unknown_id(|token| tokenizer.token_to_id(token)));
     let encoder = Encoder::new(tokenizer, &controls, unknown).map_err(saved_again)?;
     let renderer = Renderer {
         config,
         template,
         chat,
         encoder,
+        prompts: Prompts::default(),
         files,
         prefix,
         end_token,
@@ -76,17 +74,8 @@ pub(super) fn load(path: &Path, config: &RenderConfig) -> Result<Renderer> {
     Ok(renderer)
 }
 
-/// The tokens that the tokenizer puts before a text.
-fn prefix(tokenizer: &Tokenizer) -> Result<Vec<u32>, tokenizers::Error> {
-    let encoding = tokenizer.encode_fast("a", true)?;
-    let is_special = encoding.get_special_tokens_mask().iter();
-    let ids = encoding.get_ids().iter().copied();
-    let prefix = ids.zip(is_special).take_while(|(_, mask)| **mask == 1);
-    Ok(prefix.map(|(id, _)| id).collect())
-}
-
 /// Adds the tokens that are not there yet, each at the next free id.
-fn add(place: &str, tokenizer: &mut Tokenizer, tokens: &[String]) -> Result<Vec<NewToken>> {
+fn add(place: &str, tokenizer: &mut Loaded, tokens: &[String]) -> Result<Vec<NewToken>> {
     let mut new = Vec::new();
     for content in tokens {
         if content.trim() != content || content.is_empty() {
@@ -99,11 +88,7 @@ fn add(place: &str, tokenizer: &mut Tokenizer, tokens: &[String]) -> Result<Vec<
         if tokenizer.token_to_id(content).is_some() {
             continue;
         }
-        let taken = tokenizer
-            .get_vocab(true)
-            .values()
-            .max()
-            .map_or(0, |id| id + 1);
+        let free = tokenizer.next_id();
         let refused = |problem: String| {
             Error::input(
                 place,
@@ -112,10 +97,10 @@ fn add(place: &str, tokenizer: &mut Tokenizer, tokens: &[String]) -> Result<Vec<
             )
         };
         tokenizer
-            .add_special_tokens([AddedToken::from(content.as_str(), true)])
+            .add_special(content)
             .map_err(|error| refused(error.to_string()))?;
         match tokenizer.token_to_id(content) {
-            Some(id) if id == taken => new.push(NewToken {
+            Some(id) if id == free => new.push(NewToken {
                 content: content.clone(),
                 id,
             }),
@@ -155,7 +140,7 @@ fn chat(
 }
 
 /// The token that ends a plain text.
-fn text_end(files: &TokenizerFiles, tokenizer: &Tokenizer, wanted: Option<&str>) -> Result<String> {
+fn text_end(files: &TokenizerFiles, tokenizer: &Loaded, wanted: Option<&str>) -> Result<String> {
     let place = files.path.display().to_string();
     if let Some(token) = wanted.or(files.named_token("eos_token")) {
         return known(tokenizer, token);
@@ -175,7 +160,7 @@ fn text_end(files: &TokenizerFiles, tokenizer: &Tokenizer, wanted: Option<&str>)
     })
 }
 
-fn known(tokenizer: &Tokenizer, token: &str) -> Result<String> {
+fn known(tokenizer: &Loaded, token: &str) -> Result<String> {
     if tokenizer.token_to_id(token).is_some() {
         return Ok(token.to_owned());
     }
@@ -187,7 +172,7 @@ fn known(tokenizer: &Tokenizer, token: &str) -> Result<String> {
 }
 
 /// The first special token that the chat template writes after the assistant's content.
-fn turn_end(chat: &ChatTemplate, tokenizer: &Tokenizer, wanted: Option<&str>) -> Result<String> {
+fn turn_end(chat: &ChatTemplate, tokenizer: &Loaded, wanted: Option<&str>) -> Result<String> {
     let refused = |problem: String| {
         let remedy = "set prepare.style to plain, or prepare.chat_template";
         Error::input("prepare.style", problem, remedy)
@@ -205,11 +190,11 @@ fn turn_end(chat: &ChatTemplate, tokenizer: &Tokenizer, wanted: Option<&str>) ->
             "leave it unset",
         ));
     }
-    let added = tokenizer.get_added_tokens_decoder();
+    let added = tokenizer.added_tokens();
     let special = added
-        .values()
-        .filter(|token| token.special && !token.content.is_empty());
-    let found = special.filter_map(|token| {
+        .iter()
+        .filter(|(_, token)| token.special && !token.content.is_empty());
+    let found = special.filter_map(|(_, token)| {
         let at = tail.find(&token.content)?;
         Some((
             at,
@@ -247,13 +232,7 @@ fn check(renderer: &Renderer, controls: &[(String, u32)]) -> Result<()> {
             .find(|(text, _)| text == token)
             .map(|(_, id)| *id)
     };
-    let tokens = || {
-        example
-            .ids
-            .iter()
-            .copied()
-            .zip(example.kinds.iter().copied())
-    };
+    let tokens = || example.ids.iter().copied().zip(example.kinds());
     let mut expected = vec![(renderer.end_token.as_str(), SpanKind::End)];
     if renderer.template.writes(&Part::Semantic) {
         expected.push((SEMANTIC_TOKEN, SpanKind::Semantic));

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::encoder::Token;
+use super::tokens::Tokens;
 use crate::template::{Part, Segment, SpanKind};
 
 /// A text with its spans; buffers are kept when it is cleared.
@@ -89,15 +89,75 @@ impl Text {
             .collect()
     }
 
-    /// Appends the kind of each token: that of its first byte, counted from `base`.
-    pub fn kinds(&self, base: usize, tokens: &[Token], kinds: &mut Vec<u8>) {
-        let last = self.ends.len().saturating_sub(1);
-        kinds.extend(tokens.iter().map(|token| {
-            let byte = base + token.byte_start;
-            let span = self.ends.partition_point(|&(end, _)| end <= byte).min(last);
-            self.ends
-                .get(span)
-                .map_or(SpanKind::Prompt.code(), |&(_, kind)| kind)
-        }));
+    /// Appends how many tokens of each kind follow one another, `tokens` being those of `range`.
+    ///
+    /// A token has the kind of its first byte. Where lengths tell the starts, they are added up
+    /// from both ends to the longest span, which gets what is left: most tokens are not looked at.
+    pub fn runs(
+        &self,
+        range: Range<usize>,
+        tokens: &Tokens,
+        length_of: impl Fn(u32) -> usize,
+        runs: &mut Vec<Run>,
+    ) {
+        let first = self.ends.partition_point(|&(end, _)| end <= range.start);
+        let last = self.ends.partition_point(|&(end, _)| end < range.end);
+        let spans = &self.ends[first..self.ends.len().min(last + 1)];
+        if !tokens.starts.is_empty() {
+            let kind_at = |&start: &usize| {
+                let byte = range.start + start;
+                let span = spans.partition_point(|&(end, _)| end <= byte);
+                let (_, kind) = spans[span.min(spans.len() - 1)];
+                Run { kind, tokens: 1 }
+            };
+            runs.extend(tokens.starts.iter().map(kind_at));
+            return;
+        }
+        let start_of = |span: usize| match span {
+            0 => range.start,
+            _ => spans[span - 1].0,
+        };
+        let length = |&span: &usize| spans[span].0.min(range.end) - start_of(span);
+        let Some(longest) = (0..spans.len()).max_by_key(length) else {
+            return;
+        };
+        let ids = &tokens.ids;
+        let mut push = |span: usize, tokens: usize| {
+            let (kind, tokens) = (spans[span].1, tokens as u32);
+            if tokens > 0 {
+                runs.push(Run { kind, tokens });
+            }
+            runs.len()
+        };
+        let (mut front, mut byte) = (0, range.start);
+        for (span, &(end, _)) in spans[..longest].iter().enumerate() {
+            let before = front;
+            while front < ids.len() && byte < end {
+                byte += length_of(ids[front]);
+                front += 1;
+            }
+            push(span, front - before);
+        }
+        let front_runs = push(longest, 0);
+        let (mut back, mut byte) = (ids.len(), range.end);
+        for span in (longest + 1..spans.len()).rev() {
+            let before = back;
+            while back > front && byte - length_of(ids[back - 1]) >= start_of(span) {
+                back -= 1;
+                byte -= length_of(ids[back]);
+            }
+            push(span, before - back);
+        }
+        push(longest, back - front);
+        runs[front_runs..].reverse();
     }
+}
+
+/// So many tokens of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The span kind's code.
+    pub kind: u8,
+    /// How many.
+    pub tokens: u32,
 }

@@ -1,0 +1,347 @@
+//! The vocabulary and merges of a byte-level BPE, as tables of integers.
+
+use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::thread;
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::json::{MergeList, Model, TokenList, Vocab, to_bytes};
+
+/// What two adjacent symbols become.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Merge {
+    /// Order in which merges are applied: lowest first.
+    pub rank: u32,
+    /// Id of the merged symbol.
+    pub id: u32,
+}
+
+impl Merge {
+    /// The two symbols do not merge; ranks after every merge.
+    pub const NONE: Self = Self {
+        rank: u32::MAX,
+        id: u32::MAX,
+    };
+}
+
+/// Ids are below this, so that tables by id stay small.
+const ID_LIMIT: u32 = 1 << 24;
+/// Odd multipliers (golden ratio, and xxHash's second prime): the high bits of a product are mixed.
+const MIX: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f];
+
+/// Tables that answer every question of the encoder but added tokens.
+pub struct Vocabulary {
+    byte_ids: [u32; 256],
+    /// Merges of two single bytes, by first × 256 + second.
+    byte_merges: Box<[Merge]>,
+    merges: MergeTable,
+    /// Bytes that an id stands for, by id.
+    byte_lengths: Vec<u32>,
+    tokens: TokenTable,
+    /// Tokens that are no byte strings.
+    foreign: HashMap<String, u32>,
+    /// Whether a piece that is a token is taken as it is.
+    takes_whole: bool,
+    size: u32,
+    next_id: u32,
+}
+
+impl Vocabulary {
+    /// Builds the tables; `Err` says what keeps the vocabulary from being served.
+    pub fn new(model: &Model<'_>) -> Result<Self, String> {
+        thread::scope(|scope| {
+            let merges = scope.spawn(|| parsed::<MergeList>(model.merges));
+            let tokens = Self::of_tokens(parsed(model.vocab)?, model.ignore_merges == Some(true))?;
+            let merges = merges.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            tokens.with_merges(&merges)
+        })
+    }
+
+    fn of_tokens(vocab: Vocab, takes_whole: bool) -> Result<Self, String> {
+        let Vocab { tokens, foreign } = vocab;
+        let mut byte_lengths = Vec::new();
+        for (bytes, id) in tokens.iter() {
+            if byte_lengths
+                .get(id as usize)
+                .is_some_and(|length| *length != 0)
+            {
+                return Err(format!("two tokens have the id {id}"));
+            }
+            set_length(&mut byte_lengths, id, bytes.len())?;
+        }
+        let ids = tokens.iter().map(|(_, id)| id);
+        let next_id = ids.chain(foreign.values().copied()).max();
+        let size = (tokens.len() + foreign.len()) as u32;
+        let tokens = TokenTable::new(tokens)?;
+        let mut byte_ids = [0; 256];
+        for (byte, id) in (0..=u8::MAX).zip(&mut byte_ids) {
+            *id = tokens
+                .get(&[byte])
+                .ok_or_else(|| format!("no token for byte {byte:#04x}"))?;
+        }
+        Ok(Self {
+            byte_ids,
+            byte_merges: vec![Merge::NONE; 1 << 16].into_boxed_slice(),
+            merges: MergeTable::with_capacity(0),
+            byte_lengths,
+            tokens,
+            foreign,
+            takes_whole,
+            size,
+            next_id: next_id.map_or(0, |id| id + 1),
+        })
+    }
+
+    fn with_merges(mut self, merges: &MergeList) -> Result<Self, String> {
+        let table = &self.tokens;
+        self.merges = MergeTable::with_capacity(merges.len());
+        let mut guess = 0;
+        for (rank, (first, second, joined)) in (0..).zip(merges.iter()) {
+            let unknown = |bytes: &[u8]| {
+                let token = String::from_utf8_lossy(bytes);
+                format!("merge {rank} names {token:?}, which is not in the vocabulary")
+            };
+            let find = |bytes: &[u8]| match bytes {
+                [byte] => Ok(self.byte_ids[usize::from(*byte)]),
+                _ => table.get(bytes).ok_or_else(|| unknown(bytes)),
+            };
+            guess = table
+                .find_near(joined, guess)
+                .ok_or_else(|| unknown(joined))?;
+            let merge = Merge {
+                rank,
+                id: table.tokens.get(guess).1,
+            };
+            self.merges.insert(find(first)?, find(second)?, merge);
+            if let ([first], [second]) = (first, second) {
+                self.byte_merges[usize::from(*first) << 8 | usize::from(*second)] = merge;
+            }
+        }
+        Ok(self)
+    }
+
+    /// The id of a single byte.
+    #[inline]
+    pub fn byte_id(&self, byte: u8) -> u32 {
+        self.byte_ids[usize::from(byte)]
+    }
+
+    /// What two single bytes become.
+    #[inline]
+    pub fn merge_bytes(&self, first: u8, second: u8) -> Merge {
+        self.byte_merges[usize::from(first) << 8 | usize::from(second)]
+    }
+
+    /// What the symbols `first` and `second` become.
+    #[inline]
+    pub fn merge(&self, first: u32, second: u32) -> Merge {
+        self.merges.get(first, second)
+    }
+
+    /// The id of a piece that is taken whole, whatever the merges say (`ignore_merges`).
+    #[inline]
+    pub fn whole(&self, piece: &[u8]) -> Option<u32> {
+        if !self.takes_whole {
+            return None;
+        }
+        self.tokens.get(piece)
+    }
+
+    /// The id of a token as the file writes it.
+    pub fn id_of(&self, token: &str) -> Option<u32> {
+        match to_bytes(token) {
+            Some(bytes) => self.tokens.get(&bytes),
+            None => self.foreign.get(token).copied(),
+        }
+    }
+
+    /// How many tokens there are.
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// The largest id, plus one.
+    pub fn next_id(&self) -> u32 {
+        self.next_id
+    }
+
+    /// Whether some text may become this token, which a vocabulary may hold without any merge.
+    pub fn produces(&self, token: &str, id: u32) -> bool {
+        let is_whole = self.takes_whole && self.id_of(token) == Some(id);
+        is_whole || self.byte_ids.contains(&id) || self.merges.makes(id)
+    }
+
+    /// Bytes of text that `id` stands for; 0 where there is no such token.
+    #[inline]
+    pub fn byte_length(&self, id: u32) -> u32 {
+        self.byte_lengths.get(id as usize).copied().unwrap_or(0)
+    }
+
+    /// Makes the length of an added token known.
+    pub fn add(&mut self, id: u32, bytes: usize) -> Result<(), String> {
+        set_length(&mut self.byte_lengths, id, bytes)
+    }
+}
+
+fn parsed<T: DeserializeOwned>(raw: &RawValue) -> Result<T, String> {
+    serde_json::from_str(raw.get()).map_err(|fault| fault.to_string())
+}
+
+/// Notes that `id` stands for `bytes` bytes, which must not contradict what is known.
+fn set_length(byte_lengths: &mut Vec<u32>, id: u32, bytes: usize) -> Result<(), String> {
+    let length = u32::try_from(bytes).map_err(|_| format!("token {id} is too long"))?;
+    if id >= ID_LIMIT {
+        return Err(format!("token id {id} is not below {ID_LIMIT}"));
+    }
+    if byte_lengths.len() <= id as usize {
+        byte_lengths.resize(id as usize + 1, 0);
+    }
+    let known = &mut byte_lengths[id as usize];
+    if *known != 0 && *known != length {
+        return Err(format!("two tokens have the id {id}"));
+    }
+    *known = length;
+    Ok(())
+}
+
+/// Open addressing from a pair of ids to its merge.
+struct MergeTable {
+    slots: Box<[Slot]>,
+    shift: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    pair: u64,
+    merge: Merge,
+}
+
+impl MergeTable {
+    const FREE: Slot = Slot {
+        pair: u64::MAX,
+        merge: Merge::NONE,
+    };
+
+    /// A table at most half full.
+    fn with_capacity(merges: usize) -> Self {
+        let size = (merges * 2).next_power_of_two().max(2);
+        Self {
+            slots: vec![Self::FREE; size].into_boxed_slice(),
+            shift: u64::BITS - size.trailing_zeros(),
+        }
+    }
+
+    /// The slot of a pair, or the free one where it would be.
+    #[inline]
+    fn slot(&self, first: u32, second: u32) -> usize {
+        let pair = u64::from(first) << 32 | u64::from(second);
+        let mut slot = (pair.wrapping_mul(MIX[0]) >> self.shift) as usize;
+        while self.slots[slot].pair != pair && self.slots[slot].pair != u64::MAX {
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+        slot
+    }
+
+    fn makes(&self, id: u32) -> bool {
+        self.slots.iter().any(|slot| slot.merge.id == id)
+    }
+
+    #[inline]
+    fn get(&self, first: u32, second: u32) -> Merge {
+        self.slots[self.slot(first, second)].merge
+    }
+
+    /// The last of several merges of one pair counts.
+    fn insert(&mut self, first: u32, second: u32, merge: Merge) {
+        let slot = self.slot(first, second);
+        self.slots[slot] = Slot {
+            pair: u64::from(first) << 32 | u64::from(second),
+            merge,
+        };
+    }
+}
+
+/// Open addressing from the bytes of a token to its id.
+struct TokenTable {
+    tokens: TokenList,
+    /// Upper half: part of the hash; lower half: index of a token + 1, or 0.
+    slots: Box<[u64]>,
+    shift: u32,
+}
+
+impl TokenTable {
+    fn new(tokens: TokenList) -> Result<Self, String> {
+        let size = (tokens.len() * 2).next_power_of_two().max(2);
+        let mut table = Self {
+            tokens,
+            slots: vec![0; size].into_boxed_slice(),
+            shift: u64::BITS - size.trailing_zeros(),
+        };
+        for index in 0..table.tokens.len() {
+            let bytes = table.tokens.get(index).0;
+            let hash = hash(bytes);
+            match table.find(bytes, hash) {
+                Err(free) => {
+                    table.slots[free] = hash << 32 | (index as u64 + 1);
+                }
+                Ok(_) => {
+                    let token = String::from_utf8_lossy(bytes);
+                    return Err(format!("token {token:?} is in the vocabulary twice"));
+                }
+            }
+        }
+        Ok(table)
+    }
+
+    #[inline]
+    fn get(&self, bytes: &[u8]) -> Option<u32> {
+        let index = self.find(bytes, hash(bytes)).ok()?;
+        Some(self.tokens.get(index).1)
+    }
+
+    /// Index of the token; fast where it is at `guess` or next: merges usually name what they
+    /// make in the order of the vocabulary.
+    #[inline]
+    fn find_near(&self, bytes: &[u8], guess: usize) -> Option<usize> {
+        let near = guess..self.tokens.len().min(guess + 2);
+        near.into_iter()
+            .find(|index| self.tokens.get(*index).0 == bytes)
+            .or_else(|| self.find(bytes, hash(bytes)).ok())
+    }
+
+    /// Index of the token, or the slot where it would be.
+    #[inline]
+    fn find(&self, bytes: &[u8], hash: u64) -> Result<usize, usize> {
+        let tag = hash << 32;
+        let mut slot = (hash >> self.shift) as usize;
+        loop {
+            let entry = self.slots[slot];
+            if entry == 0 {
+                return Err(slot);
+            }
+            let index = (entry as u32 - 1) as usize;
+            if entry & !u64::from(u32::MAX) == tag && self.tokens.get(index).0 == bytes {
+                return Ok(index);
+            }
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+    }
+}
+
+/// A hash of few bytes.
+#[inline]
+pub fn hash(bytes: &[u8]) -> u64 {
+    let mut hash = bytes.len() as u64;
+    let mut rest = bytes;
+    while let Some((word, after)) = rest.split_first_chunk::<8>() {
+        hash = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(MIX[0]);
+        hash ^= hash >> 32;
+        rest = after;
+    }
+    let mut word = [0; 8];
+    word[..rest.len()].copy_from_slice(rest);
+    hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(MIX[1]);
+    hash ^ hash >> 29
+}
