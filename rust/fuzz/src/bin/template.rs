@@ -34,7 +34,7 @@ fuzz_target!(|text: &str| {
     if renderer.example(&fields, &mut example).is_err() {
         return;
     }
-    assert_eq!(example.ids.len(), example.kinds.len());
+    assert_eq!(example.ids.len(), example.kinds().len());
     let mut expected = Vec::new();
     for format in [prompt, completion] {
         write(format, &fields, &mut expected);
