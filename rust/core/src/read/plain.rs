@@ -2,6 +2,11 @@
 //!
 //! What is not that (numbers, lists, nulls, faults of any kind) is left to the parser in `json`,
 //! which says the same of a line of strings: a test holds the two together.
+//!
+//! Performance notes, from samples of one thread that prepares 127 MB: sixteen bytes at a time left to
+//! the compiler's vectors took 6.6 % of the time, serde_json's two looks at each string 3 %; words of
+//! eight bytes are tested here as serde_json tests them, once. Unescaping into a string of known size
+//! saves serde_json's growing buffer and the copy out of it.
 
 use serde_json::from_str;
 
@@ -24,7 +29,10 @@ pub fn values(line: &str) -> Option<Values<'_>> {
         if let Some(field) = FIELDS.iter().position(|field| *field == key.content) {
             let text = match value.is_escaped {
                 false => value.content.into(),
-                true => from_str::<String>(value.quoted).ok()?.into(),
+                true => match unescaped(value.content) {
+                    Some(text) => text.into(),
+                    None => from_str::<String>(value.quoted).ok()?.into(),
+                },
             };
             if std::mem::replace(&mut values[field], Value::Text(text)) != Value::Absent {
                 return None;
@@ -97,23 +105,48 @@ impl<'l> Rest<'l> {
     }
 }
 
+/// The text of a string in which only single characters are escaped, none by its number.
+fn unescaped(content: &str) -> Option<String> {
+    let mut text = String::with_capacity(content.len());
+    let mut rest = content;
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        text.push_str(&rest[..at]);
+        text.push(match rest.as_bytes()[at + 1] {
+            b'n' => '\n',
+            b'"' => '"',
+            b'\\' => '\\',
+            b'/' => '/',
+            b't' => '\t',
+            b'r' => '\r',
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            _ => return None,
+        });
+        rest = &rest[at + 2..];
+    }
+    text.push_str(rest);
+    Some(text)
+}
+
 /// How many bytes come before a quote, a backslash or a control character.
+///
+/// Eight at a time: subtracting sets the high bit of a byte that was smaller (after the exclusive or:
+/// zero), perhaps also of bytes above it, so the lowest one that is set is right.
 fn plain_bytes(bytes: &[u8]) -> usize {
-    const WIDTH: usize = 16;
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = EACH * 0x80;
+    let smaller = |word: u64, than: u8| word.wrapping_sub(EACH * u64::from(than)) & !word;
+    let equal = |word: u64, byte: u8| smaller(word ^ (EACH * u64::from(byte)), 1);
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let special = (smaller(word, b' ') | equal(word, b'"') | equal(word, b'\\')) & HIGH;
+        if special != 0 {
+            return index * 8 + special.trailing_zeros() as usize / 8;
+        }
+    }
     let is_special = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\');
-    // All of a block, without a branch on each byte: the compiler makes vector code of it.
-    let has_special = |block: &[u8; WIDTH]| {
-        let each = block.iter().map(is_special);
-        each.fold(false, |any, special| any | special)
-    };
-    let (blocks, _) = bytes.as_chunks::<WIDTH>();
-    let plain = blocks
-        .iter()
-        .take_while(|block| !has_special(block))
-        .count()
-        * WIDTH;
-    let tail = &bytes[plain..];
-    plain + tail.iter().position(is_special).unwrap_or(tail.len())
+    bytes.len() - tail.len() + tail.iter().position(is_special).unwrap_or(tail.len())
 }
 
 #[cfg(test)]
@@ -122,6 +155,19 @@ mod tests {
 
     use super::*;
     use crate::read::json::parsed;
+
+    #[test]
+    fn every_byte_is_plain_or_not_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            let expected = byte >= b' ' && !matches!(byte, b'"' | b'\\');
+            for at in 0..20 {
+                let mut bytes = [b'x'; 20];
+                bytes[at] = byte;
+                let found = plain_bytes(&bytes);
+                assert_eq!(found, if expected { 20 } else { at }, "{byte} at {at}");
+            }
+        }
+    }
 
     #[test]
     fn strings_are_read_and_the_rest_is_left() {
@@ -153,7 +199,7 @@ mod tests {
         fn what_is_read_is_what_the_parser_reads(
             pieces in prop::collection::vec(prop::sample::select(vec![
                 "{", "}", "\"", "\"question\"", "\"answer\"", "\"x\"", ":", ",", " ", "\\", "\\n",
-                "\\u00e9", "\\ud83d\\ude00", "\\ud800", "\\/", "\u{1}", "é", "plain text of some length",
+                "\\u00e9", "\\t\\r\\b\\f\\\\\\\"", "\\x", "\\ud83d\\ude00", "\\ud800", "\\/", "\u{1}", "é", "plain text of some length",
                 "\": \"", "\", \"", "{\"", "\"}", "\t", "\n", "7", "[", "null",
             ]), 0..24),
         ) {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -97,10 +98,13 @@ impl MergeList {
         self.ends.len()
     }
 
-    /// The first, the second and the joined bytes of each merge.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8], &[u8])> {
-        let mut start = 0;
-        self.ends.iter().map(move |&(middle, end)| {
+    /// The first, the second and the joined bytes of some of the merges.
+    pub fn slice(&self, merges: Range<usize>) -> impl Iterator<Item = (&[u8], &[u8], &[u8])> {
+        let mut start = match merges.start {
+            0 => 0,
+            index => self.ends[index - 1].1 as usize,
+        };
+        self.ends[merges].iter().map(move |&(middle, end)| {
             let joined = &self.bytes[start..end as usize];
             let (first, second) = joined.split_at(middle as usize - start);
             start = end as usize;

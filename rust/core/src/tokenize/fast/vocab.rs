@@ -1,6 +1,7 @@
 //! The vocabulary and merges of a byte-level BPE, as tables of integers.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::panic::resume_unwind;
 use std::thread;
 
@@ -95,13 +96,41 @@ impl Vocabulary {
     }
 
     fn with_merges(mut self, merges: &MergeList) -> Result<Self, String> {
-        let table = &self.tokens;
+        let middle = merges.len() / 2;
+        let halves = thread::scope(|scope| {
+            let second = scope.spawn(|| self.merge_ids(merges, middle..merges.len()));
+            let first = self.merge_ids(merges, 0..middle);
+            [
+                first,
+                second.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            ]
+        });
         self.merges = MergeTable::with_capacity(merges.len());
+        let mut rank = 0;
+        for half in halves {
+            for [first, second, id] in half? {
+                self.merges.insert(first, second, Merge { rank, id });
+                rank += 1;
+            }
+        }
+        let byte_ids = self.byte_ids.iter();
+        for (first, &first_id) in byte_ids.enumerate() {
+            for (second, &second_id) in self.byte_ids.iter().enumerate() {
+                self.byte_merges[first << 8 | second] = self.merges.get(first_id, second_id);
+            }
+        }
+        Ok(self)
+    }
+
+    /// The ids of the first, the second and the joined token of some merges.
+    fn merge_ids(&self, merges: &MergeList, range: Range<usize>) -> Result<Vec<[u32; 3]>, String> {
+        let table = &self.tokens;
         let mut guess = 0;
-        for (rank, (first, second, joined)) in (0..).zip(merges.iter()) {
+        let mut ids = Vec::with_capacity(range.len());
+        for (first, second, joined) in merges.slice(range) {
             let unknown = |bytes: &[u8]| {
                 let token = String::from_utf8_lossy(bytes);
-                format!("merge {rank} names {token:?}, which is not in the vocabulary")
+                format!("a merge names {token:?}, which is not in the vocabulary")
             };
             let find = |bytes: &[u8]| match bytes {
                 [byte] => Ok(self.byte_ids[usize::from(*byte)]),
@@ -110,16 +139,9 @@ impl Vocabulary {
             guess = table
                 .find_near(joined, guess)
                 .ok_or_else(|| unknown(joined))?;
-            let merge = Merge {
-                rank,
-                id: table.tokens.get(guess).1,
-            };
-            self.merges.insert(find(first)?, find(second)?, merge);
-            if let ([first], [second]) = (first, second) {
-                self.byte_merges[usize::from(*first) << 8 | usize::from(*second)] = merge;
-            }
+            ids.push([find(first)?, find(second)?, table.tokens.get(guess).1]);
         }
-        Ok(self)
+        Ok(ids)
     }
 
     /// The id of a single byte.
