@@ -103,7 +103,7 @@ def run(
 
 @app.command()
 def prepare(
-    paths: Annotated[list[str], typer.Argument(help="JSONL or Parquet files, globs, or -.")],
+    paths: Annotated[list[str], typer.Argument(help="Files of records, globs, or -.")],
     tokenizer: Annotated[str, typer.Option(help="tokenizer.json, model directory or hub name.")],
     output_dir: OutputDir,
     recipe: RecipeFile = None,
@@ -111,13 +111,14 @@ def prepare(
     eos_token: Annotated[str | None, typer.Option(help="Token that ends a text.")] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens of a packed row.")] = None,
     split: Annotated[str | None, typer.Option(help="Split whose records are taken.")] = None,
+    format: Annotated[str, typer.Option(help="Of the records; auto asks the first ones.")] = "auto",
     threads: Annotated[int, typer.Option(help="0 takes all cores.")] = 0,
     strict: Annotated[bool, typer.Option(help="Stop at the first malformed record.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing output.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Count, and write nothing.")] = False,
 ) -> None:
     """Turn rationale records into packed, span-labelled token rows."""
-    from limbeck.config import Prepare, check
+    from limbeck.config import Prepare, Source, check
     from limbeck.prepare import prepare as prepare_records
     from limbeck.prepare import summary
     from limbeck.recipes.load import load_stage
@@ -138,7 +139,7 @@ def prepare(
     )
     with _bar("prepare") as progress:
         manifest = prepare_records(
-            paths,
+            [check(Source, {"path": path, "format": format}) for path in paths],
             tokenizer=tokenizer,
             output_dir=output_dir,
             recipe=section,

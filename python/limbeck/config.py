@@ -39,13 +39,22 @@ class Source(Section):
         path: A file, a glob, or `-` for standard input.
         domain: The domain of those records that name none.
         weight: The source's share of the choice among sources; None takes all of it.
-        format: The shape of the records; `auto` finds out.
+        format: The shape of the records (docs/records.md); `auto` asks the first of them.
     """
 
     path: str = Field(min_length=1)
     domain: str | None = None
     weight: float | None = Field(None, gt=0.0, allow_inf_nan=False)
-    format: Literal["auto", "records"] = "auto"
+    format: Literal[
+        "auto",
+        "records",
+        "messages",
+        "prompt_completion",
+        "preference",
+        "alpaca",
+        "sharegpt",
+        "r1",
+    ] = "auto"
 
     @field_validator("domain")
     @classmethod

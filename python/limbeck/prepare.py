@@ -57,9 +57,10 @@ class Counts(_Part):
 
 
 class SourceCounts(_Part):
-    """The candidates of one input file."""
+    """The candidates of one input file, and the format its records were found to be in."""
 
     path: str
+    format: str
     records: Counts
 
 
@@ -137,8 +138,8 @@ def prepare(
     """Turn rationale records into a directory that `datasets.load_from_disk` opens.
 
     Args:
-        paths: JSONL or Parquet files, globs, or `-` for standard input; a `Source` where there is
-            more to say of one.
+        paths: Files of records (docs/records.md), globs, or `-` for standard input; a `Source`
+            where there is more to say of one.
         tokenizer: A `tokenizer.json`, a directory with one, or a name on the hub.
         output_dir: The directory to publish, complete or not at all.
         recipe: A recipe, its `prepare` section, or a method's name; None takes the defaults.
@@ -178,10 +179,10 @@ def expand(sources: Sequence[Source]) -> list[Source]:
     """The files that `sources` mean, one source each: globs opened, in order of their names.
 
     Args:
-        sources: Files, globs, or `-`.
+        sources: Files, globs, directories of `datasets.save_to_disk`, or `-`.
 
     Raises:
-        InputError: There is none, or a glob matches nothing.
+        InputError: There is none, a glob matches nothing, or a directory is no saved data set.
 
     Example:
         >>> [source.path for source in expand([Source(path="-"), Source(path="records.jsonl")])]
@@ -192,12 +193,30 @@ def expand(sources: Sequence[Source]) -> list[Source]:
         path = source.path
         plain = path == "-" or not glob.has_magic(path) or Path(path).exists()
         found = [path] if plain else sorted(glob.glob(path, recursive=True))
+        found = [file for each in found for file in _shards(each)]
         if not found:
             raise InputError(f"{path}: no file matches; check the pattern")
         files += [source.model_copy(update={"path": file}) for file in found]
     if not files:
-        raise InputError("paths: there are none; name JSONL or Parquet files")
+        raise InputError("paths: there are none; name files of records")
     return files
+
+
+def _shards(path: str) -> list[str]:
+    """The files of a data set that was saved to the directory `path`; any other path itself."""
+    directory = Path(path)
+    state = directory / "state.json"
+    if (directory / "dataset_dict.json").is_file():
+        raise InputError(f"{path}: holds several splits; name the directory of one")
+    if not state.is_file():
+        return [path]
+    try:
+        files = json.loads(state.read_text("utf-8"))["_data_files"]
+        return [str(directory / file["filename"]) for file in files]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{state}: no state of a saved data set ({error}); save it again"
+        ) from None
 
 
 def native_config(

@@ -33,6 +33,8 @@ SAME_UNIT = {
 def verify(answer: str, teacher_answer: str | None, rationale: str | None) -> bool | None:
     """Whether the teacher concluded the answer; None where nothing says what it concluded."""
     if teacher_answer is not None:
+        if teacher_answer.strip() == answer.strip() != "":
+            return True
         concluded = conclusion(teacher_answer)
         return equal(answer, teacher_answer if concluded is None else concluded)
     concluded = None if rationale is None else conclusion(rationale)

@@ -35,7 +35,7 @@ fn read(criterion: &mut Criterion) {
             let mut reader = Reader::open(&inputs).unwrap();
             let mut bytes = 0;
             while reader.next(&mut chunk, &mut || Ok(())).unwrap() {
-                chunk.for_each(|_, values| {
+                chunk.for_each("train", |_, values| {
                     let record = Record::new(values.unwrap(), "train").unwrap().unwrap();
                     bytes += record.question.len() + record.answer.len();
                 });

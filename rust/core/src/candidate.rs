@@ -108,7 +108,9 @@ impl<'a> Worker<'a> {
     pub fn work(&mut self, chunk: &Chunk, batch: &mut Batch) {
         batch.clear();
         self.domain = self.config.inputs[chunk.source].domain.as_deref();
-        chunk.for_each(|place, values| self.record(place, values, batch));
+        chunk.for_each(&self.config.split, |place, values| {
+            self.record(place, values, batch)
+        });
     }
 
     fn record(&mut self, place: Place, values: Result<Values<'_>, Fault>, batch: &mut Batch) {

@@ -86,6 +86,7 @@ impl<'a> Collector<'a> {
             .transpose()?;
         let sources = config.inputs.iter().map(|input| SourceCounts {
             path: input.path.clone(),
+            format: input.format,
             records: Counts::default(),
         });
         Ok(Self {

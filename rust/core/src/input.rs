@@ -1,6 +1,6 @@
 //! Which files are read, and what is said of each beyond what stands in it.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
@@ -25,7 +25,7 @@ pub struct Input {
 }
 
 /// The shape of a file's records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// What the first records say.
@@ -33,6 +33,34 @@ pub enum Format {
     Auto,
     /// `question`, `answer`, `rationale` and the other fields of the record schema.
     Records,
+    /// `messages` or `conversations` of `role` and `content`.
+    Messages,
+    /// `prompt` and `completion`.
+    PromptCompletion,
+    /// `chosen` and `rejected`, usually with `prompt`.
+    Preference,
+    /// `instruction`, `input` and `output`.
+    Alpaca,
+    /// `conversations` of `from` and `value`.
+    Sharegpt,
+    /// `question` or `problem`, and what a reasoning model generated.
+    R1,
+}
+
+impl Format {
+    /// What a recipe and the manifest call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Records => "records",
+            Self::Messages => "messages",
+            Self::PromptCompletion => "prompt_completion",
+            Self::Preference => "preference",
+            Self::Alpaca => "alpaca",
+            Self::Sharegpt => "sharegpt",
+            Self::R1 => "r1",
+        }
+    }
 }
 
 impl Input {

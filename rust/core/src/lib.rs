@@ -10,6 +10,7 @@ pub mod collect;
 pub mod config;
 pub mod error;
 pub mod filter;
+pub mod import;
 pub mod input;
 pub mod manifest;
 pub mod ordered;

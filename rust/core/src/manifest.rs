@@ -7,6 +7,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 use crate::filter::Reason;
+use crate::input::Format;
 use crate::template::SpanKind;
 
 /// The layout of the directory; it changes when a reader would have to.
@@ -86,6 +87,8 @@ impl Counts {
 pub struct SourceCounts {
     /// The file, as the caller named it.
     pub path: String,
+    /// What its records are like.
+    pub format: Format,
     /// Its candidates.
     pub records: Counts,
 }

@@ -72,6 +72,10 @@ pub fn prepare(config: &Config, on_progress: &mut OnProgress<'_>) -> Result<Mani
     flow.progress.stage = "write";
     flow.tell()?;
     let fingerprint = flow.collector.finish()?.unwrap_or_default();
+    let sources = &mut flow.collector.totals.sources;
+    for (source, format) in sources.iter_mut().zip(&flow.reader.formats) {
+        source.format = *format;
+    }
     let manifest = manifest(config, &renderer, &flow.collector, fingerprint);
     if let Some(draft) = draft {
         write_manifest(&draft, &manifest)?;

@@ -19,13 +19,20 @@ pub const FIELDS: [&str; 7] = [
     "teacher_answer",
 ];
 
-const SPLIT: usize = 0;
-const ID: usize = 1;
-const QUESTION: usize = 2;
-const ANSWER: usize = 3;
-const RATIONALE: usize = 4;
-const DOMAIN: usize = 5;
-const TEACHER_ANSWER: usize = 6;
+/// Index of `split` in [`FIELDS`]; the others follow.
+pub const SPLIT: usize = 0;
+/// Index of `id`.
+pub const ID: usize = 1;
+/// Index of `question`.
+pub const QUESTION: usize = 2;
+/// Index of `answer`.
+pub const ANSWER: usize = 3;
+/// Index of `rationale`.
+pub const RATIONALE: usize = 4;
+/// Index of `domain`.
+pub const DOMAIN: usize = 5;
+/// Index of `teacher_answer`.
+pub const TEACHER_ANSWER: usize = 6;
 
 /// A field as templates and filters use it: without the white space around it.
 pub fn trimmed(text: &str) -> &str {
@@ -44,6 +51,8 @@ pub enum Value<'a> {
     Number(Cow<'a, str>),
     /// A list.
     List(Vec<Value<'a>>),
+    /// An object; importers read it, the record schema has none.
+    Object(Vec<(Cow<'a, str>, Value<'a>)>),
     /// Something that no field may hold, in words.
     Wrong(Cow<'static, str>),
 }
@@ -68,6 +77,15 @@ impl Fault {
         Self {
             id: None,
             field: "line".into(),
+            problem: problem.into(),
+        }
+    }
+
+    /// A fault of a field that is none of [`FIELDS`], or of a part of one.
+    pub fn at(field: impl Into<Cow<'static, str>>, problem: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            id: None,
+            field: field.into(),
             problem: problem.into(),
         }
     }
@@ -179,12 +197,13 @@ fn rationales<'a>(values: &mut Values<'a>) -> Result<Option<Vec<Rationale<'a>>>,
 
 impl Value<'_> {
     /// Says what stands where `expected` should.
-    fn instead_of(&self, expected: &str) -> Cow<'static, str> {
+    pub fn instead_of(&self, expected: &str) -> Cow<'static, str> {
         let found = match self {
             Self::Absent => "null",
             Self::Text(_) => "text",
             Self::Number(_) => "a number",
             Self::List(_) => "a list",
+            Self::Object(_) => "an object",
             Self::Wrong(problem) => return problem.clone(),
         };
         format!("{found} instead of {expected}").into()

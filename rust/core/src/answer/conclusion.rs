@@ -22,6 +22,23 @@ pub fn conclusion(text: &str) -> Option<&str> {
         .map(|found| after_calculator(found.content))
 }
 
+/// What `text` marks as its result: the last `\boxed{…}` or `\fbox{…}`, or `####` on the last line.
+///
+/// Unlike [`conclusion`] it reads no prose, so it may be asked of a text of any kind.
+///
+/// ```
+/// use limbeck_core::answer::marked;
+/// assert_eq!(marked("3 + 4 = 7\n#### 7"), Some("7"));
+/// assert_eq!(marked("The answer is 7."), None);
+/// ```
+pub fn marked(text: &str) -> Option<&str> {
+    [boxed(text), hashes(text)]
+        .into_iter()
+        .flatten()
+        .max_by_key(|found| found.byte_start)
+        .map(|found| found.content)
+}
+
 /// What follows the last calculator mark of GSM8K, `<<9*8=72>>72`, which repeats its result.
 fn after_calculator(content: &str) -> &str {
     match content.rsplit_once(">>") {

@@ -8,7 +8,7 @@ mod conclusion;
 mod equal;
 mod number;
 
-pub use conclusion::conclusion;
+pub use conclusion::{conclusion, marked};
 pub use equal::equal;
 
 /// What is known about a candidate's answer.
@@ -24,9 +24,13 @@ pub enum Verdict {
 
 /// Judges a candidate: by what the teacher concluded, else by what its rationale concludes.
 ///
-/// A `teacher_answer` that is there but blank is a mismatch: the teacher gave no answer.
+/// A `teacher_answer` that is there but blank is a mismatch: the teacher gave no answer. One that is
+/// the answer word for word is a match, whatever prose it concludes in.
 pub fn verify(answer: &str, teacher_answer: Option<&str>, rationale: Option<&str>) -> Verdict {
     let concluded = match teacher_answer {
+        Some(text) if !text.trim().is_empty() && text.trim() == answer.trim() => {
+            return Verdict::Match;
+        }
         Some(text) => Some(conclusion(text).unwrap_or(text)),
         None => rationale.and_then(conclusion),
     };
@@ -51,6 +55,8 @@ mod tests {
             verify("4", Some("So the answer is 4."), None),
             Verdict::Match
         );
+        let prose = "The answer is 4, I think.\nOr so.";
+        assert_eq!(verify(prose, Some(prose), None), Verdict::Match);
         assert_eq!(verify("4", None, rationale), Verdict::Match);
         assert_eq!(verify("5", None, rationale), Verdict::Mismatch);
         assert_eq!(verify("4", None, Some("2 + 2 = 4")), Verdict::Unverified);

@@ -33,7 +33,7 @@ pub(super) fn parsed(line: &str) -> Result<Values<'_>, Fault> {
         .map(|value| value.map_or(Value::Absent, |value| parse(value.get()))))
 }
 
-fn not_json(fault: &serde_json::Error) -> String {
+pub fn not_json(fault: &serde_json::Error) -> String {
     let text = fault.to_string();
     let what = text.split(" at line ").next().unwrap_or_default();
     format!("not JSON: {what} (column {})", fault.column())
@@ -42,17 +42,24 @@ fn not_json(fault: &serde_json::Error) -> String {
 /// A value's text to the value; the text is known to be well-formed JSON.
 fn parse(raw: &str) -> Value<'_> {
     match raw.as_bytes()[0] {
+        b'[' => match serde_json::from_str::<Vec<&RawValue>>(raw) {
+            Ok(items) => Value::List(items.into_iter().map(|item| parse(item.get())).collect()),
+            Err(fault) => Value::Wrong(fault.to_string().into()),
+        },
+        b'{' => Value::Wrong("an object instead of text".into()),
+        _ => scalar(raw),
+    }
+}
+
+/// The text of a string, a number or a word to its value.
+pub fn scalar(raw: &str) -> Value<'_> {
+    match raw.as_bytes()[0] {
         b'"' => match string(raw) {
             Ok(text) => Value::Text(text),
             Err(_) => Value::Wrong("a lone surrogate is no Unicode text".into()),
         },
         b'n' => Value::Absent,
         b'-' | b'0'..=b'9' => Value::Number(raw.into()),
-        b'[' => match serde_json::from_str::<Vec<&RawValue>>(raw) {
-            Ok(items) => Value::List(items.into_iter().map(|item| parse(item.get())).collect()),
-            Err(fault) => Value::Wrong(fault.to_string().into()),
-        },
-        b'{' => Value::Wrong("an object instead of text".into()),
         _ => Value::Wrong(format!("{raw} instead of text").into()),
     }
 }

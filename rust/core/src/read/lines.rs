@@ -2,12 +2,16 @@
 
 use std::io::{self, Read};
 
-use super::{Chunk, Place};
-use crate::error::{Error, Result};
+use super::{Chunk, Place, failed};
+use crate::error::Result;
+use crate::record::Fault;
 
 /// Bytes of a chunk, unless one line alone has more: small enough to share a small file among
 /// threads and to answer Ctrl-C at once, large enough that handing it over costs nothing.
 const CHUNK_BYTES: usize = 256 << 10;
+
+/// Bytes of a line at most. Four chunks a thread are under way, and each may hold one such line.
+const LINE_BYTES: usize = 16 << 20;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -34,6 +38,11 @@ impl<R: Read> Lines<R> {
         }
     }
 
+    /// Where the lines come from.
+    pub fn source(&self) -> &R {
+        &self.reader
+    }
+
     /// Whether any line so far was not blank.
     pub fn any(&self) -> bool {
         self.any
@@ -46,6 +55,7 @@ impl<R: Read> Lines<R> {
         chunk: &mut Chunk,
         waiting: &mut dyn FnMut() -> Result<()>,
     ) -> Result<bool> {
+        chunk.too_long = false;
         let bytes = &mut chunk.bytes;
         bytes.append(&mut self.rest);
         let mut searched = bytes.len();
@@ -59,7 +69,7 @@ impl<R: Read> Lines<R> {
                     waiting()?;
                     continue;
                 }
-                Err(fault) => return Err(Error::io(name)(fault)),
+                Err(fault) => return Err(failed(name, fault)),
             };
             bytes.truncate(filled + count);
             self.ended = count == 0;
@@ -73,6 +83,9 @@ impl<R: Read> Lines<R> {
                 break;
             }
             searched = bytes.len();
+            if searched > LINE_BYTES {
+                return self.skip_line(name, chunk, waiting);
+            }
         }
         chunk.line_start = self.line;
         chunk.byte_start = self.byte;
@@ -85,13 +98,57 @@ impl<R: Read> Lines<R> {
                 .any(|byte| !BLANK.contains(byte) && !BOM.contains(byte));
         Ok(!bytes.is_empty())
     }
+
+    /// Makes `chunk` the fault that its line is, and reads on to the line's end.
+    fn skip_line(
+        &mut self,
+        name: &str,
+        chunk: &mut Chunk,
+        waiting: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<bool> {
+        chunk.line_start = self.line;
+        chunk.byte_start = self.byte;
+        chunk.too_long = true;
+        let mut skipped = chunk.bytes.len() as u64;
+        let buffer = &mut chunk.bytes;
+        buffer.truncate(CHUNK_BYTES);
+        while !self.ended {
+            waiting()?; // a line without an end can be left
+            let count = match self.reader.read(buffer) {
+                Ok(count) => count,
+                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => continue,
+                Err(fault) => return Err(failed(name, fault)),
+            };
+            self.ended = count == 0;
+            if let Some(end) = memchr::memchr(b'\n', &buffer[..count]) {
+                self.rest.extend_from_slice(&buffer[end + 1..count]);
+                skipped += end as u64 + 1;
+                break;
+            }
+            skipped += count as u64;
+        }
+        buffer.clear();
+        chunk.size = skipped;
+        self.line += 1;
+        self.byte += skipped;
+        self.any = true;
+        Ok(true)
+    }
 }
 
 /// What JSON takes for white space.
 const BLANK: &[u8] = b" \t\r\n";
 
 /// Calls `record` with each line that is not blank; a byte order mark before the first is skipped.
-pub fn for_each<'a>(chunk: &'a Chunk, mut record: impl FnMut(Place, &'a [u8])) {
+pub fn for_each<'a>(chunk: &'a Chunk, mut record: impl FnMut(Place, Result<&'a [u8], Fault>)) {
+    if chunk.too_long {
+        let place = Place {
+            line: chunk.line_start,
+            byte_offset: Some(chunk.byte_start),
+        };
+        let problem = format!("longer than {} MiB", LINE_BYTES >> 20);
+        return record(place, Err(Fault::line(problem)));
+    }
     let mut line_start = 0;
     let mut line_number = chunk.line_start;
     while line_start < chunk.bytes.len() {
@@ -107,7 +164,7 @@ pub fn for_each<'a>(chunk: &'a Chunk, mut record: impl FnMut(Place, &'a [u8])) {
                 line: line_number,
                 byte_offset: Some(byte_offset),
             };
-            record(place, line);
+            record(place, Ok(line));
         }
         line_start += end + 1;
         line_number += 1;
@@ -117,6 +174,7 @@ pub fn for_each<'a>(chunk: &'a Chunk, mut record: impl FnMut(Place, &'a [u8])) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     /// Reads a few bytes at a time, as pipes do, and is interrupted now and then.
     struct Drip<'a>(&'a [u8], u32);
@@ -141,7 +199,8 @@ mod tests {
             lines.next("test", &mut chunk, &mut || Ok(())).unwrap()
         } {
             for_each(&chunk, |place, line| {
-                found.push((place.line, place.byte_offset.unwrap(), line.to_vec()));
+                let line = line.map_or(b"too long".to_vec(), <[u8]>::to_vec);
+                found.push((place.line, place.byte_offset.unwrap(), line));
             });
         }
         found
@@ -170,6 +229,19 @@ mod tests {
     fn blank_lines_count_but_are_no_records() {
         let found = read(b"\xef\xbb\xbfa\r\n\n \t\r\nb");
         assert_eq!(found, [(1, 0, b"a\r".to_vec()), (4, 11, b"b".to_vec())]);
+    }
+
+    #[test]
+    fn a_line_without_measure_is_one_fault() {
+        for end in [&b"\n"[..], b"\nb\n", b""] {
+            let long = vec![b'x'; LINE_BYTES + 1_000_000];
+            let found = read(&[b"a\n", &long[..], end].concat());
+            let mut expected = vec![(1, 0, b"a".to_vec()), (2, 2, b"too long".to_vec())];
+            if end.contains(&b'b') {
+                expected.push((3, 3 + long.len() as u64, b"b".to_vec()));
+            }
+            assert_eq!(found, expected);
+        }
     }
 
     #[test]
