@@ -3,18 +3,29 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use limbeck_core::input::Format;
 use limbeck_core::read::Chunk;
 use limbeck_core::record::Record;
 use serde_json::value::RawValue;
 
+const FOREIGN: [Format; 6] = [
+    Format::Messages,
+    Format::PromptCompletion,
+    Format::Preference,
+    Format::Alpaca,
+    Format::Sharegpt,
+    Format::R1,
+];
+
 fuzz_target!(|bytes: &[u8]| {
-    let chunk = Chunk {
+    let mut chunk = Chunk {
+        format: Format::Records,
         line_start: 1,
         bytes: bytes.to_vec(),
         ..Chunk::default()
     };
     let mut places = Vec::new();
-    chunk.for_each(|place, values| {
+    chunk.for_each("train", |place, values| {
         places.push(place.line);
         let start = place.byte_offset.unwrap() as usize;
         let line = bytes[start..].split(|&byte| byte == b'\n').next().unwrap();
@@ -45,4 +56,12 @@ fuzz_target!(|bytes: &[u8]| {
         .map(|(_, number)| number)
         .collect();
     assert_eq!(places, expected);
+    // No foreign format loses a line, whatever it makes of it.
+    for format in FOREIGN {
+        chunk.format = format;
+        places.clear();
+        chunk.for_each("train", |place, _| places.push(place.line));
+        places.dedup();
+        assert_eq!(places, expected);
+    }
 });
