@@ -174,7 +174,11 @@ def measure_eager(call: Any, *inputs: Tensor) -> EagerTraffic:
 
 def cases(n: int = 512, d: int = 896, k: int = 12, fraction: float = 1.0) -> dict[str, Any]:
     """Return, by name: our loss, the eager definition, their inputs and the floor in N·D bytes."""
-    from limbeck_kernels import domain_adversarial_loss, semantic_alignment_loss
+    from limbeck_kernels import (
+        distillation_head,
+        domain_adversarial_loss,
+        semantic_alignment_loss,
+    )
     from limbeck_kernels.alignment.naive import semantic_alignment_naive
     from limbeck_kernels.domain import domain_adversarial_naive
 
@@ -215,6 +219,21 @@ def cases(n: int = 512, d: int = 896, k: int = 12, fraction: float = 1.0) -> dic
             ),
             (hidden,), 8 * fraction + 2,
         )  # fmt: skip
+
+    domain = {
+        "weight": weight, "bias": bias, "strength": strength, "select": select, "impl": "triton",
+        "domains": torch.randint(0, k, (n,), generator=g),
+    }  # fmt: skip
+    alignment = {"target": target, "select": select, "impl": "triton"}
+    apart = found["alignment cosine token"][1], found["domain token"][1]
+
+    def head() -> Tensor:
+        losses = distillation_head(hidden, alignment=alignment, domain=domain)
+        return losses.alignment + losses.domain
+
+    found["head: cosine + domain token"] = (
+        head, lambda: apart[0]() + apart[1](), (hidden, weight, bias), 12 * fraction + 2,
+    )  # fmt: skip
     return found
 
 

@@ -43,12 +43,7 @@ def choose_implementation(op: str, impl: str, hidden: Tensor, unsupported: str |
         raise ValueError(f"{op}: impl is {impl!r}; give one of {', '.join(IMPLEMENTATIONS)}")
     if impl == "torch":
         return impl
-    if hidden.dtype not in TRITON_DTYPES:
-        unsupported = f"{hidden.dtype} states"
-    elif hidden.device.type != "cuda" and not (hidden.device.type == "cpu" and interpreted()):
-        unsupported = f"{hidden.device.type} tensors (on CPU, set TRITON_INTERPRET=1)"
-    elif not HAS_TRITON:
-        unsupported = "this machine: triton is not installed"
+    unsupported = unsupported or _unsupported(hidden)
     if impl == "triton":
         if unsupported is not None:
             raise ValueError(f"{op}: impl='triton' does not support {unsupported}; use 'auto'")
@@ -56,6 +51,14 @@ def choose_implementation(op: str, impl: str, hidden: Tensor, unsupported: str |
     # Under the interpreter `auto` keeps its meaning, the fast path of this device.
     fast = unsupported is None and hidden.device.type == "cuda"
     return "triton" if fast else "torch"
+
+
+def _unsupported(hidden: Tensor) -> str | None:
+    if hidden.dtype not in TRITON_DTYPES:
+        return f"{hidden.dtype} states"
+    if hidden.device.type != "cuda" and not (hidden.device.type == "cpu" and interpreted()):
+        return f"{hidden.device.type} tensors (on CPU, set TRITON_INTERPRET=1)"
+    return None if HAS_TRITON else "this machine: triton is not installed"
 
 
 def cdiv(a: int, b: int) -> int:

@@ -91,7 +91,7 @@ def results(loss, of):
     return [loss.detach(), *torch.autograd.grad(loss, of)]
 
 
-@pytest.mark.parametrize(("n", "d", "v"), [(300, 896, 1_003), (8192, 896, 151_936)])
+@pytest.mark.parametrize(("n", "d", "v"), [(300, 896, 1_003), (8192, 896, 50_257)])
 def test_bf16_cross_entropy(n, d, v, close):
     g = torch.Generator(device="cuda").manual_seed(0)
     hidden = torch.randn(n, d, generator=g, device="cuda").bfloat16().requires_grad_()

@@ -69,6 +69,25 @@ def assert_equal(one, two, **tolerance):
             )
 
 
+def test_alignment_is_measured_at_the_semantic_tokens():
+    """Against the definition at the rows that the term picked, and nowhere else."""
+    terms = make_terms([{"name": "semantic_alignment"}], Store(24))
+    objective = terms[0].build(16).double()
+    batch = Collator(terms)(random_rows(3, seed=2))
+    selection = batch["selections"]["semantic_alignment"]
+    rows, n = selection["rows"], batch["input_ids"].numel()
+    assert len(rows) > 3
+    hidden = torch.full((n, 16), torch.nan, dtype=torch.float64)
+    hidden[rows] = torch.randn(len(rows), 16, dtype=torch.float64)
+    hidden.requires_grad_()
+    loss = objective(base.States(hidden, None), selection, torch.tensor(7.0))
+    predicted = hidden[rows] @ objective.projection.weight.T
+    cosine = torch.nn.functional.cosine_similarity(predicted, selection["target"].double())
+    torch.testing.assert_close(loss, (1 - cosine).sum() / 7)
+    (grad,) = torch.autograd.grad(loss, hidden)
+    assert set(grad.any(dim=1).nonzero().flatten().tolist()) == set(rows.tolist())
+
+
 @pytest.mark.parametrize("metric", ["cosine", "mse", "smooth_l1"])
 @pytest.mark.parametrize("target_width", [16, 24])
 def test_losses_logs_and_gradients_are_those_of_the_single_terms(metric, target_width, heads):
