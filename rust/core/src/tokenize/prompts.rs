@@ -2,6 +2,11 @@
 //!
 //! Shared by all threads, in shards with a lock each. A prompt is known by a 128-bit hash of its
 //! question, as duplicates are (see `filter`). Bounded: a shard that is full forgets everything.
+//!
+//! Performance note: of 200,448 rationale records (106.5 MB) the questions are 69.8 MB, and distinct
+//! ones 27.7 MB, so remembering them saves 40 % of the bytes to encode. They come back late, half of
+//! them after more than 26,000 records: to remember the last few would not help, nor would a memory
+//! for each thread, which sees only its share of them.
 
 use std::collections::HashMap;
 use std::ops::Range;
