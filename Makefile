@@ -77,7 +77,7 @@ test-lowest: ## Run the Python tests on the lowest supported versions
 	$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --group dev --editable '.[peft]'
 	$(LOWEST)/bin/python -m pytest --ignore tests/packaging
 
-FUZZ_TARGETS := record template pack prepare
+FUZZ_TARGETS := record template encode pack prepare
 FUZZ_SECONDS ?= 60
 FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 # Stable Rust suffices: the counters are an LLVM pass. Only the host's flags, not the build scripts', carry it.

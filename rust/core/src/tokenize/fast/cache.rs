@@ -61,7 +61,9 @@ impl Medium {
     pub fn new(text: &[u8], start: usize, length: usize) -> Self {
         let rest = window::load(text, start + window::WIDTH);
         let Short(rest) = Short::new(rest, length - window::WIDTH);
-        Self(window::load(text, start), rest)
+        // The whole length, which is never 0 as it is in an empty entry: eight NULs are a piece.
+        let length = rest | (window::WIDTH as u64) << LENGTH;
+        Self(window::load(text, start), length)
     }
 }
 
