@@ -118,9 +118,9 @@ def prepare(
     dry_run: Annotated[bool, typer.Option(help="Count, and write nothing.")] = False,
 ) -> None:
     """Turn rationale records into packed, span-labelled token rows."""
-    from limbeck.config import Prepare, Source, check
+    from limbeck.config import Prepare, Source, Train, check
+    from limbeck.prepare import few_steps, summary
     from limbeck.prepare import prepare as prepare_records
-    from limbeck.prepare import summary
     from limbeck.recipes.load import load_stage
 
     whole = load_stage(recipe) if recipe else None
@@ -151,6 +151,9 @@ def prepare(
             progress=progress,
         )
     typer.echo(summary(manifest))
+    warning = few_steps(manifest.steps, whole.train if whole else Train())
+    if warning:
+        err().print(f"limbeck: {warning}", style="yellow", markup=False)
 
 
 @app.command()
@@ -323,6 +326,9 @@ def _watching() -> Iterator[Watch]:
                 yield progress
             state = "unchanged, skipped" if done else f"{perf_counter() - begin:.1f} s"
             err().print(f"{stage.name:24} {state}", markup=False)
+            warning = stage.warning()
+            if warning:
+                err().print(f"limbeck: {warning}", style="yellow", markup=False)
 
         yield watch
 

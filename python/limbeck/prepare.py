@@ -16,10 +16,22 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from limbeck import _native
-from limbeck.config import Prepare, Recipe, Source, TemplateSpec
+from limbeck.config import Prepare, Recipe, Source, TemplateSpec, Train
 from limbeck.errors import InputError
 
-__all__ = ["Counts", "Manifest", "SourceCounts", "Steps", "expand", "prepare", "summary"]
+__all__ = [
+    "Counts",
+    "Manifest",
+    "SourceCounts",
+    "Steps",
+    "expand",
+    "few_steps",
+    "prepare",
+    "summary",
+]
+
+FEW_STEPS = 100
+"""Packing is warned of where it leaves an epoch fewer optimizer steps than this."""
 
 SEMANTIC_TOKEN = "<|sem|>"  # noqa: S105
 TOKENIZER_FILES = (
@@ -120,6 +132,11 @@ class Manifest(_Part):
     tokenizer_sha256: str
     recipe_sha256: str
     versions: dict[str, str]
+
+    @classmethod
+    def load(cls, directory: Path) -> Manifest:
+        """The manifest of a prepared directory."""
+        return cls(path=directory, **json.loads((directory / "manifest.json").read_text("utf-8")))
 
 
 def prepare(
@@ -313,6 +330,35 @@ def summary(manifest: Manifest) -> str:
         lines.insert(1, f"{records.other_split:,} records of other splits left alone")
     lines.append(f"prepared: {manifest.path}" if manifest.path else "dry run: nothing written")
     return "\n".join(lines)
+
+
+def few_steps(steps: Steps, train: Train) -> str | None:
+    """A warning where packing leaves too few optimizer steps, else None.
+
+    That is where an epoch has fewer than `FEW_STEPS`, and at most half of what it would have with
+    one example a row: the same epochs then train far less than the user may think.
+
+    Args:
+        steps: Those of the manifest, at batch size 1.
+        train: The recipe's section, which says the batch size and how many are accumulated.
+
+    Example:
+        >>> text = few_steps(Steps(packed=400, unpacked=4000), Train(per_device_train_batch_size=8))
+        >>> text.partition(":")[0]
+        'packing leaves 50 optimizer steps an epoch instead of 500'
+        >>> few_steps(Steps(packed=40_000, unpacked=400_000), Train())
+    """
+    arguments = train.arguments
+    batch = int(arguments.get("per_device_train_batch_size", 8))  # transformers' defaults
+    batch *= int(arguments.get("gradient_accumulation_steps", 1))
+    packed, unpacked = -(-steps.packed // batch), -(-steps.unpacked // batch)
+    if packed >= FEW_STEPS or unpacked < 2 * packed:
+        return None
+    return (
+        f"packing leaves {packed:,} optimizer steps an epoch instead of {unpacked:,}: a small set "
+        "may train worse; lower prepare.max_length or the batch, raise train.num_train_epochs, or "
+        f"set `packing: none` (batches of {batch} on one device)"
+    )
 
 
 def _settings(

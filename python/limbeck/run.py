@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from limbeck.config import Recipe, Source, StudentSpec, Targets
 from limbeck.errors import InputError
 from limbeck.evaluate import evaluate
-from limbeck.prepare import expand, prepare
+from limbeck.prepare import Manifest, expand, few_steps, prepare
 from limbeck.recipes.load import dump, load
 from limbeck.report import report
 from limbeck.stages import Progress, Stage, Watch
@@ -114,6 +114,7 @@ def _method(
             overwrite=True,
             progress=progress,
         ),
+        lambda: few_steps(Manifest.load(prepared).steps, recipe.train),
     )
     cached = None
     if recipe.needs_targets:

@@ -35,6 +35,7 @@ class Stage:
             it is (a model or tokenizer on the hub).
         settings: Everything else that decides its output; JSON values.
         action: Does the work, given a progress callback.
+        warning: What the user should know of the output, if anything.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Stage:
     inputs: tuple[str | Path, ...]
     settings: Mapping[str, Any]
     action: Callable[[Progress], object]
+    warning: Callable[[], str | None] = lambda: None
 
     @property
     def stamp(self) -> Path:

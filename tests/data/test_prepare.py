@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from limbeck.config import Prepare, Source, TemplateSpec, check
+from limbeck.config import Prepare, Source, TemplateSpec, Train, check
 from limbeck.errors import InputError
-from limbeck.prepare import Manifest, expand, prepare, summary
+from limbeck.prepare import Manifest, Steps, expand, few_steps, prepare, summary
 
 GOOD = {"id": "g", "question": "How many?", "rationale": "So many.", "answer": "1"}
 
@@ -77,8 +77,7 @@ def test_directory_is_a_data_set(
     assert len(state) == 7
     assert state["_fingerprint"] == manifest.fingerprint
     directory = opened(tmp_path / "out")
-    stored = Manifest(path=tmp_path / "out", **directory.manifest)
-    assert stored == manifest
+    assert Manifest.load(tmp_path / "out") == manifest
     assert manifest.domains == ("d0", "d1")
     assert [entry["example_id"] for entry in directory.entries] == list(range(40))
     assert {entry["rationale"] for entry in directory.entries} == {"So many."}
@@ -409,6 +408,45 @@ def test_summary_tells_what_matters(
     assert "1 packed, 1 unpacked" in text
     assert "1 records of other splits" in text
     assert text.endswith("dry run: nothing written")
+
+
+def test_few_steps_are_warned_of_where_packing_made_them_few() -> None:
+    small = Steps(packed=99 * 8, unpacked=99 * 16)
+    text = few_steps(small, Train())
+    assert text
+    assert "99 optimizer steps an epoch instead of 198" in text
+    assert few_steps(Steps(packed=100 * 8, unpacked=10_000), Train()) is None  # enough are left
+    assert few_steps(Steps(packed=40, unpacked=72), Train()) is None  # so few without packing too
+    batch = Train(per_device_train_batch_size=1, gradient_accumulation_steps=4)
+    text = few_steps(Steps(packed=201, unpacked=2001), batch)
+    assert text
+    assert "51 optimizer steps an epoch instead of 501" in text
+    assert (
+        few_steps(
+            Steps(packed=201, unpacked=2001),
+            batch.model_copy(
+                update={"per_device_train_batch_size": 1, "gradient_accumulation_steps": 1}
+            ),
+        )
+        is None
+    )
+
+
+def test_balanced_rows_hold_all_and_mix_domains(
+    tokenizer: Path, write: Callable[..., Path], tmp_path: Path, opened: Callable[[Path], Any]
+) -> None:
+    lines = [GOOD | {"question": f"How many {n}?", "domain": f"d{n // 100}"} for n in range(300)]
+    mixed = {}
+    for packing in ("bfd", "domain_balanced"):
+        section = Prepare(max_length=512, packing=packing)
+        output = tmp_path / packing
+        prepare(write(lines), tokenizer=tokenizer, output_dir=output, recipe=section)
+        directory = opened(output)
+        examples = directory.examples
+        assert sorted(examples) == list(range(300))
+        domains = [[examples[example].domain for example in row] for row in directory.rows]
+        mixed[packing] = sum(len(set(row)) == 3 for row in domains) / len(domains)
+    assert mixed["domain_balanced"] > 0.95 > mixed["bfd"]
 
 
 def test_import_is_light() -> None:

@@ -162,7 +162,7 @@ SURE = json.dumps({"question": "sure", "answer": "1", "rationale": "kept"})
     template=st.sampled_from(["answer-first", "think-first", "answer-only"]),
     bounds=st.tuples(st.integers(0, 12), st.integers(40, 120)),
     window=st.integers(1, 30),
-    packing=st.sampled_from(["bfd", "none"]),
+    packing=st.sampled_from(["bfd", "domain_balanced", "none"]),
     keep_rationale=st.booleans(),
     domain=st.sampled_from([None, "sums"]),
 )

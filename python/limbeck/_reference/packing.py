@@ -1,9 +1,10 @@
-"""Examples to rows: best fit decreasing as the textbook has it; twin of `pack.rs`."""
+"""Examples to rows as the textbook packs them, and balanced; twin of `pack.rs` and `balance.rs`."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from heapq import heappop, heappush
 
 
 def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
@@ -31,12 +32,81 @@ def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     return rows
 
 
-def windows(lengths: Sequence[int], *, capacity: int, window: int, packing: str) -> list[list[int]]:
+def balance(
+    lengths: Sequence[int], domains: Sequence[str | None], capacity: int
+) -> list[list[int]]:
+    """The examples of each row, every row mixing domains as the whole does.
+
+    The longest goes first, into the row that has the fewest tokens of its domain; after eight such
+    rows that do not hold it, into the one with the least space that does, else into a new row.
+
+    Args:
+        lengths: Tokens of each example, at most `capacity`.
+        domains: The domain of each example.
+        capacity: Tokens of a row.
+    """
+    at_first = -(-sum(lengths) // capacity)
+    spaces = [capacity] * at_first
+    rows: list[list[int]] = [[] for _ in spaces]
+    shares: dict[str | None, _Share] = {}
+    for example in sorted(range(len(lengths)), key=lambda example: -lengths[example]):
+        length = lengths[example]
+        share = shares.setdefault(domains[example], _Share(len(shares) * at_first // 7))
+        full: list[tuple[int, int]] = []
+        taken = None
+        while len(full) < 8 and taken is None:
+            if share.seen < len(spaces):
+                seen = share.seen
+                row = (share.start + seen) % at_first if seen < at_first else seen
+                tokens, share.seen = 0, seen + 1
+            elif share.rows:
+                tokens, row = heappop(share.rows)
+            else:
+                break
+            if spaces[row] < length:
+                full.append((tokens, row))
+            else:
+                taken = row
+                heappush(share.rows, (tokens + length, row))
+        for each in full:
+            heappush(share.rows, each)
+        if taken is None:
+            fitting = [(space, row) for row, space in enumerate(spaces) if space >= length]
+            taken = min(fitting, default=(capacity, len(spaces)))[1]
+            if taken == len(spaces):
+                spaces.append(capacity)
+                rows.append([])
+        spaces[taken] -= length
+        rows[taken].append(example)
+    return [row for row in rows if row]
+
+
+class _Share:
+    """How the tokens of one domain lie in the rows that were looked at."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.seen = 0
+        self.rows: list[tuple[int, int]] = []
+
+
+def windows(
+    lengths: Sequence[int],
+    domains: Sequence[str | None],
+    *,
+    capacity: int,
+    window: int,
+    packing: str,
+) -> list[list[int]]:
     """The rows of all examples, packed a window at a time."""
     if packing == "none":
         return [[example] for example in range(len(lengths))]
     rows = []
     for start in range(0, len(lengths), window):
-        packed = pack(lengths[start : start + window], capacity)
+        inside = slice(start, start + window)
+        if packing == "domain_balanced":
+            packed = balance(lengths[inside], domains[inside], capacity)
+        else:
+            packed = pack(lengths[inside], capacity)
         rows += [[start + example for example in row] for row in packed]
     return rows

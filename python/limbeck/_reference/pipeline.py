@@ -93,6 +93,7 @@ def prepare(
                     )
     rows = packing.windows(
         [len(example.ids) for example in examples],
+        [example.domain for example in examples],
         capacity=config["max_length"],
         window=config["packing_window"],
         packing=config["packing"],

@@ -61,10 +61,12 @@ pub struct Config {
 
 /// How examples share rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Packing {
     /// Best fit decreasing.
     Bfd,
+    /// Every row mixes the domains as its window does.
+    DomainBalanced,
     /// One example a row.
     None,
 }

@@ -4,6 +4,7 @@
 //! per token) → pack → shard (Arrow), walked by the pipeline. No Python in here.
 
 pub mod answer;
+pub mod balance;
 pub mod candidate;
 pub mod chat;
 pub mod collect;

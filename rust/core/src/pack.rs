@@ -88,7 +88,7 @@ impl Packer {
 }
 
 /// Counting sort, longest first, stable.
-fn by_length(lengths: &[u32], capacity: usize, order: &mut Vec<u32>) {
+pub(crate) fn by_length(lengths: &[u32], capacity: usize, order: &mut Vec<u32>) {
     let mut starts = vec![0_u32; capacity + 2];
     for &length in lengths {
         starts[capacity - length as usize + 1] += 1;
@@ -154,6 +154,43 @@ mod tests {
                 fill[row as usize] += length;
             }
             prop_assert!(fill.iter().all(|&tokens| tokens <= capacity));
+        }
+    }
+
+    /// A window costs next to nothing beside packing everything at once.
+    #[test]
+    fn windows_fill_rows_as_the_whole_does() {
+        let mut state = 7_u64;
+        let mut uniform = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 40) as f64 / f64::from(1 << 24)
+        };
+        let capacity = 2048_u32;
+        let mut shapes: Vec<(&str, Vec<u32>)> = Vec::new();
+        let mut shape = |name, length: &mut dyn FnMut(f64) -> f64| {
+            let lengths = (0..200_000).map(|_| (length(uniform()) as u32).clamp(1, capacity));
+            shapes.push((name, lengths.collect()));
+        };
+        shape("rationales", &mut |x| 50.0 / (1.0 - 0.975 * x));
+        shape("any length", &mut |x| 2048.0 * x);
+        shape("just over a half", &mut |x| 1025.0 + 100.0 * x);
+        shape("just over a third", &mut |x| 683.0 + 20.0 * x);
+        shape("two lengths", &mut |x| if x < 0.3 { 1500.0 } else { 300.0 });
+        let mut packer = Packer::new(capacity as usize);
+        let (mut order, mut rows) = (Vec::new(), Vec::new());
+        for (name, lengths) in shapes {
+            let tokens: f64 = lengths.iter().map(|&length| f64::from(length)).sum();
+            let fill = |rows: usize| tokens / (rows as f64 * f64::from(capacity));
+            let whole = fill(packer.pack(&lengths, &mut order, &mut rows));
+            let windows = lengths.chunks(65_536);
+            let windowed = fill(
+                windows
+                    .map(|window| packer.pack(window, &mut order, &mut rows))
+                    .sum(),
+            );
+            assert!(whole - windowed < 0.002, "{name}: {whole} {windowed}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! The examples that are packed together, held until there are enough of them.
 
+use crate::balance;
 use crate::config::Packing;
 use crate::pack::Packer;
 use crate::tokenize::Run;
@@ -17,11 +18,19 @@ pub struct Packed<'a> {
     pub domain: i32,
 }
 
+/// How rows are chosen.
+#[derive(Debug)]
+enum Way {
+    BestFit(Packer),
+    Balanced { max_length: usize },
+    Alone,
+}
+
 /// A bounded number of examples; its memory is used for every window.
 #[derive(Debug)]
 pub struct Window {
     size: usize,
-    packer: Option<Packer>,
+    way: Way,
     ids: Vec<u32>,
     runs: Vec<Run>,
     lengths: Vec<u32>,
@@ -41,13 +50,14 @@ pub struct Window {
 impl Window {
     /// A window of `size` examples for rows of `max_length` tokens.
     pub fn new(packing: Packing, size: usize, max_length: usize) -> Self {
-        let packer = match packing {
-            Packing::Bfd => Some(Packer::new(max_length)),
-            Packing::None => None,
+        let way = match packing {
+            Packing::Bfd => Way::BestFit(Packer::new(max_length)),
+            Packing::DomainBalanced => Way::Balanced { max_length },
+            Packing::None => Way::Alone,
         };
         Self {
             size,
-            packer,
+            way,
             ids: Vec::new(),
             runs: Vec::new(),
             run_starts: Vec::new(),
@@ -65,7 +75,8 @@ impl Window {
     /// Whether it holds as many examples as it should.
     pub fn is_full(&self) -> bool {
         // Unpacked rows gain nothing from waiting.
-        self.lengths.len() >= if self.packer.is_some() { self.size } else { 1 }
+        let alone = matches!(self.way, Way::Alone);
+        self.lengths.len() >= if alone { 1 } else { self.size }
     }
 
     /// Adds an example.
@@ -118,9 +129,13 @@ impl Window {
     /// Sorts the examples by row into `members`, within a row as they were placed.
     fn arrange(&mut self) -> usize {
         let examples = self.lengths.len();
-        let rows = match &mut self.packer {
-            Some(packer) => packer.pack(&self.lengths, &mut self.order, &mut self.row_of),
-            None => {
+        let (order, row_of) = (&mut self.order, &mut self.row_of);
+        let rows = match &mut self.way {
+            Way::BestFit(packer) => packer.pack(&self.lengths, order, row_of),
+            Way::Balanced { max_length } => {
+                balance::pack(&self.lengths, &self.domains, *max_length, order, row_of)
+            }
+            Way::Alone => {
                 self.order.clear();
                 self.order.extend(0..examples as u32);
                 self.row_of.clone_from(&self.order);
