@@ -91,8 +91,16 @@ def record_texts(paths: Sequence[Path]) -> Iterator[str]:
             lines = path.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: cannot be read ({error}); give JSON lines") from error
+        found = False
         for line in lines:
-            yield from _renderings(line)
+            for text in _renderings(line):
+                found = True
+                yield text
+        if not found:
+            raise InputError(
+                f"{path}: a tokenizer is trained on the record schema, of which it has no record; "
+                "convert the records, or start from a student that has a tokenizer"
+            )
 
 
 def _renderings(line: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from limbeck._reference.records import FaultError
 from limbeck.config import Prepare, Source
 from limbeck.errors import InputError
 from limbeck.prepare import Manifest, prepare
+from limbeck.word_tokenizer import record_texts
 
 SHAPES = {
     "records": "records",
@@ -250,3 +251,9 @@ def test_the_twin_imports_alike(tmp_path: Path, read: Callable[..., tuple[Manife
         with pytest.raises(FaultError) as caught:
             list(imports.read(json.loads(json.dumps(line)), "messages"))
         assert detail.startswith(caught.value.field), detail
+
+
+def test_a_tokenizer_is_not_trained_on_what_it_cannot_read(write: Callable[..., Path]) -> None:
+    assert list(record_texts([write(rows("records"))]))
+    with pytest.raises(InputError, match="trained on the record schema"):
+        list(record_texts([write(rows("alpaca"))]))
