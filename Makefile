@@ -45,7 +45,7 @@ test: build lint test-rust test-python ## Build, lint, run the Rust and the Pyth
 
 .PHONY: test-rust
 test-rust: ## Run the Rust tests
-	cargo test --workspace --exclude limbeck-py $(CARGO_PROFILE) --quiet
+	cargo test --workspace $(CARGO_PROFILE) --quiet
 
 .PHONY: test-python
 test-python: setup ## Run the Python tests
