@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -115,21 +115,28 @@ def prepare(
     threads: Annotated[int, typer.Option(help="0 takes all cores.")] = 0,
     strict: Annotated[bool, typer.Option(help="Stop at the first malformed record.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing output.")] = False,
-    dry_run: Annotated[bool, typer.Option(help="Count, and write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option(help="Show what each filter would drop, and write nothing.")
+    ] = False,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of the prepare section.")
+    ] = None,
 ) -> None:
     """Turn rationale records into packed, span-labelled token rows."""
     from limbeck.config import Prepare, Source, Train, check
     from limbeck.prepare import few_steps, summary
     from limbeck.prepare import prepare as prepare_records
-    from limbeck.recipes.load import load_stage
+    from limbeck.recipes.load import load_stage, override
 
     whole = load_stage(recipe) if recipe else None
-    chosen = {
+    chosen: dict[str, Any] = {
         "template": template,
         "eos_token": eos_token,
         "max_length": max_length,
         "split": split,
     }
+    if whole and whole.prepare.seed is None:
+        chosen["seed"] = whole.seed
     section = check(
         Prepare,
         {
@@ -137,6 +144,7 @@ def prepare(
             **{key: value for key, value in chosen.items() if value is not None},
         },
     )
+    section = override(section, overrides or [])
     with _bar("prepare") as progress:
         manifest = prepare_records(
             [check(Source, {"path": path, "format": format}) for path in paths],
@@ -150,6 +158,10 @@ def prepare(
             dry_run=dry_run,
             progress=progress,
         )
+    if manifest.dropped is not None:
+        from limbeck.dropped import dropped_table
+
+        out().print(dropped_table(manifest.dropped))
     typer.echo(summary(manifest))
     warning = few_steps(manifest.steps, whole.train if whole else Train())
     if warning:

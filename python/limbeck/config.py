@@ -120,6 +120,9 @@ class Prepare(Section):
     packing_window: int = Field(65536, ge=1, description="examples packed together")
     filters: tuple[Filter, ...] = (AnswerMismatch(), ExactDuplicate())
     split: str = "train"
+    seed: int | None = Field(
+        None, ge=0, description="of the draw among weighted sources; default: the recipe's"
+    )
 
     @field_validator("filters")
     @classmethod

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from limbeck import _native
 from limbeck.config import Prepare, Recipe, Source, TemplateSpec, Train
 from limbeck.errors import InputError
+from limbeck.filters import Contaminated, Filter
 
 __all__ = [
     "Counts",
@@ -76,6 +77,23 @@ class SourceCounts(_Part):
     records: Counts
 
 
+class Dropped(_Part):
+    """What one filter drops in a dry run.
+
+    Attributes:
+        reason: The filter's name.
+        first: Candidates that it is the first to reject.
+        alone: Well-formed candidates that it would reject if it were the only filter.
+        example: The place of the first of these, `file:line`; None where the filter chooses among
+            all candidates at the end, or drops none.
+    """
+
+    reason: str
+    first: int
+    alone: int
+    example: str | None
+
+
 class Steps(_Part):
     """Optimizer steps of one epoch at batch size 1.
 
@@ -111,6 +129,7 @@ class Manifest(_Part):
         tokenizer_sha256: Hash of the tokenizer that was given.
         recipe_sha256: Hash of the settings.
         versions: Versions of the software.
+        dropped: After a dry run, what each filter would drop, in the order of their reasons.
     """
 
     path: Path | None = None
@@ -132,6 +151,7 @@ class Manifest(_Part):
     tokenizer_sha256: str
     recipe_sha256: str
     versions: dict[str, str]
+    dropped: tuple[Dropped, ...] | None = None
 
     @classmethod
     def load(cls, directory: Path) -> Manifest:
@@ -261,6 +281,8 @@ def native_config(
     style = _style(section.style, tokenizer)
     template = _template(section.template, style)
     settings = section.model_dump(mode="json", exclude={"template", "style"})
+    settings["seed"] = section.seed or 0
+    settings["filters"] = [_filter(entry) for entry in section.filters]
     render = {
         "template": template.model_dump(),
         "style": style,
@@ -373,8 +395,20 @@ def _settings(
             raise InputError(f"method: there is no {recipe!r}; {suggest(recipe, METHODS)}")
         recipe = METHODS[recipe](student=tokenizer, data={"paths": sources})
     if isinstance(recipe, Recipe):
-        return recipe.prepare, recipe.needs_targets
+        section = recipe.prepare
+        if section.seed is None:
+            section = section.model_copy(update={"seed": recipe.seed})
+        return section, recipe.needs_targets
     return recipe or Prepare(), False
+
+
+def _filter(entry: Filter) -> dict[str, Any]:
+    """A filter as the core takes it; what it reads are files, not globs."""
+    options = entry.model_dump(mode="json")
+    if isinstance(entry, Contaminated):
+        sources = [Source(path=path) for path in entry.against]
+        options["against"] = [source.path for source in expand(sources)]
+    return options
 
 
 def _template(template: str | TemplateSpec, style: Literal["plain", "chat"]) -> TemplateSpec:

@@ -5,8 +5,9 @@
 
 use std::ops::Range;
 
+use crate::choice::CapKey;
 use crate::config::Config;
-use crate::filter::{self, Key, Reason, Rejection};
+use crate::filter::{self, Desk, Key, NearKey, Plan, Reason, Rejection, Texts, Trial};
 use crate::read::{Chunk, Place};
 use crate::record::{Fault, Record, Values, trimmed};
 use crate::template::SpanKind;
@@ -36,6 +37,8 @@ pub struct Candidate {
     pub record_id: Option<Range<usize>>,
     /// What is known of it so far.
     pub state: State,
+    /// In a dry run, all that is known of it if it is well-formed.
+    pub trial: Option<Box<Trial>>,
 }
 
 /// What is known of a candidate when its chunk is done.
@@ -47,16 +50,22 @@ pub enum State {
     Rendered(Rendered),
 }
 
-/// A candidate that passed all filters which look at it alone.
+/// A candidate that only those before it, or a filter that comes after these, can reject.
 #[derive(Debug)]
 pub struct Rendered {
     /// Hash of the fields; two candidates with one key are duplicates.
     pub key: Key,
+    /// What `near_duplicate` compares, if it comes to that.
+    pub near: Option<Box<NearKey>>,
+    /// What `over_cap` compares.
+    pub cap: Option<Box<CapKey>>,
+    /// Position of the filter that rejects the candidate by itself; beyond all where none does.
+    pub failed_at: usize,
     /// Whether its answer was found to be what the rationale concludes.
     pub verified: bool,
     /// UTF-8 bytes of question, rationale and answer.
     pub text_bytes: u64,
-    /// Its tokens in the batch's buffers, or why their number rejects it.
+    /// Its tokens in the batch's buffers, or why a filter or their number rejects it.
     pub tokens: Result<Range<usize>, Rejection>,
     /// Their span kinds in the batch's buffer.
     pub runs: Range<usize>,
@@ -88,18 +97,22 @@ impl Batch {
 pub struct Worker<'a> {
     config: &'a Config,
     renderer: &'a Renderer,
+    plan: &'a Plan,
     example: Example,
+    desk: Desk,
     /// The domain of records that name none.
     domain: Option<&'a str>,
 }
 
 impl<'a> Worker<'a> {
     /// A worker of its own for each thread.
-    pub fn new(config: &'a Config, renderer: &'a Renderer) -> Self {
+    pub fn new(config: &'a Config, renderer: &'a Renderer, plan: &'a Plan) -> Self {
         Self {
             config,
             renderer,
+            plan,
             example: Example::default(),
+            desk: Desk::default(),
             domain: None,
         }
     }
@@ -145,6 +158,10 @@ impl<'a> Worker<'a> {
         batch: &mut Batch,
     ) {
         let record_id = record.id.as_deref().map(|id| batch.store(id));
+        let trial = match self.config.dry_run {
+            true => self.try_all(record, rationale).map(Box::new),
+            false => None,
+        };
         let state = match self.render(record, rationale, batch) {
             Ok(rendered) => State::Rendered(rendered),
             Err(rejection) => State::Rejected(rejection),
@@ -153,6 +170,7 @@ impl<'a> Worker<'a> {
             place,
             record_id,
             state,
+            trial,
         });
     }
 
@@ -162,15 +180,12 @@ impl<'a> Worker<'a> {
         rationale: Option<&str>,
         batch: &mut Batch,
     ) -> Result<Rendered, Rejection> {
-        let (question, answer) = (&*record.question, &*record.answer);
-        let needed = self.renderer.needs_rationale() || self.config.keep_rationale;
-        let used = if needed {
-            let missing = || Rejection::new(Reason::Malformed, "rationale", "missing");
-            Some(rationale.ok_or_else(missing)?)
-        } else {
-            None
-        };
-        filter::check_blank(question, answer, used)?;
+        let fields = self.fields(record, rationale)?;
+        let Fields {
+            question,
+            answer,
+            rationale: used,
+        } = fields;
         let verified =
             match filter::check_answer(answer, record.teacher_answer.as_deref(), rationale) {
                 Err(rejection) if self.config.has(Reason::AnswerMismatch) => {
@@ -178,30 +193,44 @@ impl<'a> Worker<'a> {
                 }
                 checked => checked == Ok(true),
             };
-        let fields = Fields {
-            question,
-            answer,
-            rationale: used,
-        };
-        self.renderer
-            .example(&fields, &mut self.example)
-            .map_err(refused)?;
-        let tokens = check_length(self.example.ids.len(), self.config).map(|()| {
-            let start = batch.ids.len();
-            batch.ids.extend_from_slice(&self.example.ids);
-            start..batch.ids.len()
-        });
+        let texts = filter_texts(&fields, rationale);
+        self.plan.read(&texts, &mut self.desk);
+        let failure = self.plan.first_failure(&texts, &mut self.desk);
+        let failed_at = failure.as_ref().map_or(usize::MAX, |failure| failure.0);
+        let near_at = self.plan.near().map_or(usize::MAX, |near| near.0);
+        let near = (near_at < failed_at)
+            .then(|| self.plan.near_key(&texts, &mut self.desk))
+            .flatten();
         let mut tokens_by_kind = [0; SpanKind::ALL.len()];
-        for run in &self.example.runs {
-            tokens_by_kind[usize::from(run.kind)] += run.tokens;
-        }
+        let mut cap = None;
         let run_start = batch.runs.len();
-        batch.runs.extend_from_slice(&self.example.runs);
+        let tokens = match failure {
+            // Those before may make it a duplicate yet, but it needs no tokens for that.
+            Some((_, rejection)) => Err(rejection),
+            None => {
+                self.renderer
+                    .example(&fields, &mut self.example)
+                    .map_err(refused)?;
+                for run in &self.example.runs {
+                    tokens_by_kind[usize::from(run.kind)] += run.tokens;
+                }
+                cap = self.plan.cap_key(&texts, &mut self.desk);
+                check_length(self.example.ids.len(), self.config).map(|()| {
+                    let start = batch.ids.len();
+                    batch.ids.extend_from_slice(&self.example.ids);
+                    batch.runs.extend_from_slice(&self.example.runs);
+                    start..batch.ids.len()
+                })
+            }
+        };
         let domain = record.domain.as_deref().map(trimmed);
         let domain = domain.filter(|own| !own.is_empty()).or(self.domain);
         let texts = [question, answer, rationale.unwrap_or_default()];
         Ok(Rendered {
             key: Key::of(question, answer, used),
+            near: near.map(Box::new),
+            cap: cap.map(Box::new),
+            failed_at,
             verified,
             text_bytes: texts.map(|text| text.len() as u64).iter().sum(),
             tokens,
@@ -213,6 +242,60 @@ impl<'a> Worker<'a> {
                 .map(|text| batch.store(trimmed(text))),
         })
     }
+
+    /// The fields that the template uses, none of them blank.
+    fn fields<'r>(
+        &self,
+        record: &'r Record<'_>,
+        rationale: Option<&'r str>,
+    ) -> Result<Fields<'r>, Rejection> {
+        let needed = self.renderer.needs_rationale() || self.config.keep_rationale;
+        let used = if needed {
+            let missing = || Rejection::new(Reason::Malformed, "rationale", "missing");
+            Some(rationale.ok_or_else(missing)?)
+        } else {
+            None
+        };
+        filter::check_blank(&record.question, &record.answer, used)?;
+        Ok(Fields {
+            question: &record.question,
+            answer: &record.answer,
+            rationale: used,
+        })
+    }
+
+    /// What every filter says to a candidate; `None` if it is malformed or empty.
+    fn try_all(&mut self, record: &Record<'_>, rationale: Option<&str>) -> Option<Trial> {
+        let fields = self.fields(record, rationale).ok()?;
+        self.renderer.example(&fields, &mut self.example).ok()?;
+        let texts = filter_texts(&fields, rationale);
+        self.plan.read(&texts, &mut self.desk);
+        let mut reasons = self.plan.failures(&texts, &mut self.desk);
+        let teacher_answer = record.teacher_answer.as_deref();
+        let mismatch = filter::check_answer(fields.answer, teacher_answer, rationale).err();
+        let length = check_length(self.example.ids.len(), self.config).err();
+        reasons.extend(
+            [mismatch, length]
+                .into_iter()
+                .flatten()
+                .map(|fault| fault.reason),
+        );
+        Some(Trial {
+            reasons,
+            key: Key::of(fields.question, fields.answer, fields.rationale),
+            near: self.plan.near_key(&texts, &mut self.desk),
+            cap: self.plan.cap_key(&texts, &mut self.desk),
+        })
+    }
+}
+
+fn filter_texts<'a>(fields: &Fields<'a>, rationale: Option<&'a str>) -> Texts<'a> {
+    Texts {
+        question: fields.question,
+        answer: fields.answer,
+        rationale,
+        uses_rationale: fields.rationale.is_some(),
+    }
 }
 
 fn malformed(place: Place, fault: &Fault, batch: &mut Batch) {
@@ -222,6 +305,7 @@ fn malformed(place: Place, fault: &Fault, batch: &mut Batch) {
         place,
         record_id,
         state: State::Rejected(rejection),
+        trial: None,
     });
 }
 

@@ -3,19 +3,19 @@
 //! Runs on one thread, so that numbers, duplicates and rows do not depend on how many others work.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::Path;
 
-use serde::Serialize;
-
-use crate::candidate::{Batch, Candidate, Rendered, State};
+use crate::candidate::{Batch, Rendered, State};
+use crate::choice::{Aside, Choice};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::filter::{Reason, Rejection, Seen};
+use crate::filter::{Dropped, NearIndex, Plan, Reason, Rejection, Seen, Trials};
 use crate::manifest::{Counts, SourceCounts, Tokens};
+use crate::read::Place;
 use crate::shard::{
-    EXAMPLES_FILE, ExampleEntry, ExampleWriter, REJECTED_FILE, ROWS_FILE, RowWriter,
+    EXAMPLES_FILE, ExampleEntry, ExampleWriter, REJECTED_FILE, ROWS_FILE, RejectedLine,
+    RejectedWriter, RowWriter,
 };
 use crate::window::{Packed, Window};
 
@@ -25,6 +25,11 @@ pub struct Collector<'a> {
     /// Absent in a dry run.
     writers: Option<Writers>,
     seen: Seen,
+    near: Option<NearIndex>,
+    /// Where what could be kept waits, if there is a choice to be made.
+    choice: Option<Choice>,
+    /// In a dry run.
+    trials: Option<Trials>,
     window: Window,
     domain_numbers: HashMap<String, i32>,
     next_example_id: i64,
@@ -46,6 +51,8 @@ pub struct Totals {
     pub domains: Vec<String>,
     /// Rows so far; those of the window are not counted.
     pub rows: u64,
+    /// After a dry run, what each filter would drop.
+    pub dropped: Option<Vec<Dropped>>,
 }
 
 impl Totals {
@@ -59,28 +66,23 @@ impl Totals {
     }
 }
 
+/// Which candidate it is.
+struct Standing<'a> {
+    example_id: i64,
+    source: usize,
+    place: Place,
+    record_id: Option<&'a str>,
+}
+
 struct Writers {
     rows: RowWriter,
     examples: ExampleWriter,
-    rejected: BufWriter<File>,
-    rejected_path: PathBuf,
-}
-
-/// A line of `rejected.jsonl`.
-#[derive(Serialize)]
-struct RejectedLine<'a> {
-    example_id: i64,
-    record_id: Option<&'a str>,
-    source: &'a str,
-    line: u64,
-    byte_offset: Option<u64>,
-    reason: &'a str,
-    detail: String,
+    rejected: RejectedWriter,
 }
 
 impl<'a> Collector<'a> {
     /// A collector that writes to `directory`, or nowhere.
-    pub fn new(config: &'a Config, directory: Option<&Path>) -> Result<Self> {
+    pub fn new(config: &'a Config, plan: &Plan, directory: Option<&Path>) -> Result<Self> {
         let writers = directory
             .map(|path| Writers::create(path, config))
             .transpose()?;
@@ -93,6 +95,9 @@ impl<'a> Collector<'a> {
             config,
             writers,
             seen: Seen::default(),
+            near: plan.near().map(|(_, options)| NearIndex::new(options)),
+            choice: Choice::new(config, directory)?,
+            trials: config.dry_run.then(|| Trials::new(config, plan)),
             window: Window::new(config.packing, config.packing_window, config.max_length),
             domain_numbers: HashMap::new(),
             next_example_id: 0,
@@ -111,26 +116,75 @@ impl<'a> Collector<'a> {
             let example_id = self.next_example_id;
             self.next_example_id += 1;
             self.totals.sources[source].records.read += 1;
+            let stored = |text: &Option<Range<usize>>| Some(&batch.text[text.clone()?]);
+            let standing = Standing {
+                example_id,
+                source,
+                place: candidate.place,
+                record_id: stored(&candidate.record_id),
+            };
+            if let (Some(trials), Some(trial)) = (&mut self.trials, &candidate.trial) {
+                let path = &self.totals.sources[source].path;
+                let place = || format!("{path}:{}", candidate.place.line);
+                trials.add(example_id, source, trial, place);
+            }
             let kept = match &candidate.state {
                 State::Rejected(rejection) => Err(rejection.clone()),
-                State::Rendered(rendered) => self.last_filters(rendered),
+                State::Rendered(rendered) => self.last_filters(example_id, rendered),
             };
             match kept {
+                Err(rejection) => self.reject(&standing, &rejection)?,
                 Ok((rendered, tokens)) => {
-                    self.keep(source, example_id, candidate, batch, rendered, tokens)?;
+                    let aside = Aside {
+                        example_id,
+                        source,
+                        place: candidate.place,
+                        record_id: standing.record_id,
+                        domain: stored(&rendered.domain),
+                        rationale: stored(&rendered.rationale),
+                        verified: rendered.verified,
+                        text_bytes: rendered.text_bytes,
+                        tokens_by_kind: rendered.tokens_by_kind,
+                        ids: &batch.ids[tokens],
+                        runs: &batch.runs[rendered.runs.clone()],
+                    };
+                    match &mut self.choice {
+                        Some(choice) => choice.add(&aside, rendered.cap.as_deref().copied())?,
+                        None => self.keep(&aside)?,
+                    }
                 }
-                Err(rejection) => self.reject(source, example_id, candidate, batch, &rejection)?,
             }
         }
         Ok(())
     }
 
-    /// Packs what is left and ends the files; returns the hash of the rows.
+    /// Chooses, packs what is left and ends the files; returns the hash of the rows.
     ///
     /// # Errors
-    /// If nothing was kept.
+    /// If nothing was kept, or a source with a weight has given nothing.
     pub fn finish(&mut self) -> Result<Option<String>> {
-        self.refuse_nothing_kept()?;
+        let records = self.totals.records();
+        if records.read == records.rejected.total() {
+            return Err(self.nothing_kept());
+        }
+        if let Some(choice) = self.choice.take() {
+            choice.decide(|aside, rejection| match rejection {
+                None => self.keep(aside),
+                Some(rejection) => {
+                    let standing = Standing {
+                        example_id: aside.example_id,
+                        source: aside.source,
+                        place: aside.place,
+                        record_id: aside.record_id,
+                    };
+                    self.reject(&standing, &rejection)
+                }
+            })?;
+        }
+        if let Some(trials) = self.trials.take() {
+            let records = self.totals.records();
+            self.totals.dropped = Some(trials.finish(|reason| records.rejected.count(reason))?);
+        }
         self.empty_window()?;
         self.writers.take().map(Writers::finish).transpose()
     }
@@ -138,56 +192,47 @@ impl<'a> Collector<'a> {
     /// The filters that need the candidates before this one, and those that come after them.
     fn last_filters<'b>(
         &mut self,
+        example_id: i64,
         rendered: &'b Rendered,
-    ) -> Result<(&'b Rendered, std::ops::Range<usize>), Rejection> {
+    ) -> Result<(&'b Rendered, Range<usize>), Rejection> {
         if self.config.has(Reason::ExactDuplicate) && !self.seen.insert(rendered.key) {
             let problem = "an earlier candidate has the same question, answer and rationale";
             return Err(Rejection::new(Reason::ExactDuplicate, "line", problem));
         }
+        // The worker made a key only if no filter before it rejects the candidate.
+        if let (Some(index), Some(key)) = (&mut self.near, &rendered.near)
+            && let Some(near) = index.insert(example_id, key)
+        {
+            return Err(near.rejection());
+        }
         rendered.tokens.clone().map(|tokens| (rendered, tokens))
     }
 
-    fn keep(
-        &mut self,
-        source: usize,
-        example_id: i64,
-        candidate: &Candidate,
-        batch: &Batch,
-        rendered: &Rendered,
-        tokens: std::ops::Range<usize>,
-    ) -> Result<()> {
-        let counts = &mut self.totals.sources[source].records;
+    fn keep(&mut self, kept: &Aside<'_>) -> Result<()> {
+        let counts = &mut self.totals.sources[kept.source].records;
         counts.kept += 1;
-        counts.unverified += u64::from(!rendered.verified);
-        self.totals.bytes_kept += rendered.text_bytes;
-        for (total, &count) in self
-            .totals
-            .tokens
-            .0
-            .iter_mut()
-            .zip(&rendered.tokens_by_kind)
-        {
+        counts.unverified += u64::from(!kept.verified);
+        self.totals.bytes_kept += kept.text_bytes;
+        let totals = self.totals.tokens.0.iter_mut();
+        for (total, &count) in totals.zip(&kept.tokens_by_kind) {
             *total += u64::from(count);
         }
-        let domain = match &rendered.domain {
-            Some(name) => self.domain_number(&batch.text[name.clone()]),
-            None => -1,
-        };
+        let domain = kept.domain.map_or(-1, |name| self.domain_number(name));
         if let Some(writers) = &mut self.writers {
             writers.examples.write(&ExampleEntry {
-                example_id,
-                record_id: candidate.record_id.clone().map(|id| &batch.text[id]),
-                source,
-                line: candidate.place.line as i64,
-                byte_offset: candidate.place.byte_offset.map(|offset| offset as i64),
+                example_id: kept.example_id,
+                record_id: kept.record_id,
+                source: kept.source,
+                line: kept.place.line as i64,
+                byte_offset: kept.place.byte_offset.map(|offset| offset as i64),
                 domain,
-                rationale: rendered.rationale.clone().map(|text| &batch.text[text]),
+                rationale: kept.rationale,
             })?;
         }
         self.window.push(Packed {
-            ids: &batch.ids[tokens],
-            runs: &batch.runs[rendered.runs.clone()],
-            example_id,
+            ids: kept.ids,
+            runs: kept.runs,
+            example_id: kept.example_id,
             domain,
         });
         if self.window.is_full() {
@@ -206,20 +251,13 @@ impl<'a> Collector<'a> {
         number
     }
 
-    fn reject(
-        &mut self,
-        source: usize,
-        example_id: i64,
-        candidate: &Candidate,
-        batch: &Batch,
-        rejection: &Rejection,
-    ) -> Result<()> {
+    fn reject(&mut self, candidate: &Standing<'_>, rejection: &Rejection) -> Result<()> {
         let Rejection {
             reason,
             field,
             problem,
         } = rejection;
-        let counts = &mut self.totals.sources[source];
+        let counts = &mut self.totals.sources[candidate.source];
         counts.records.rejected.add(*reason);
         let place = || {
             let line = format!("{}:{}", counts.path, candidate.place.line);
@@ -241,19 +279,15 @@ impl<'a> Collector<'a> {
         let Some(writers) = &mut self.writers else {
             return Ok(());
         };
-        let line = RejectedLine {
-            example_id,
-            record_id: candidate.record_id.clone().map(|id| &batch.text[id]),
-            source: &self.totals.sources[source].path,
+        writers.rejected.write(&RejectedLine {
+            example_id: candidate.example_id,
+            record_id: candidate.record_id,
+            source: &counts.path,
             line: candidate.place.line,
             byte_offset: candidate.place.byte_offset,
             reason: reason.name(),
             detail: format!("{field}: {problem}"),
-        };
-        serde_json::to_writer(&mut writers.rejected, &line)
-            .map_err(std::io::Error::from)
-            .and_then(|()| writers.rejected.write_all(b"\n"))
-            .map_err(Error::io(&writers.rejected_path))
+        })
     }
 
     fn empty_window(&mut self) -> Result<()> {
@@ -278,11 +312,8 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    fn refuse_nothing_kept(&self) -> Result<()> {
+    fn nothing_kept(&self) -> Error {
         let records = self.totals.records();
-        if records.kept > 0 {
-            return Ok(());
-        }
         let paths: Vec<_> = self
             .config
             .inputs
@@ -291,21 +322,21 @@ impl<'a> Collector<'a> {
             .collect();
         let place = paths.join(", ");
         let Some(first) = &self.first_rejection else {
-            return Err(Error::input(
+            return Error::input(
                 place,
                 format!(
                     "no record of split {:?} ({} of other splits)",
                     self.config.split, records.other_split
                 ),
                 "choose another `prepare.split`",
-            ));
+            );
         };
         let reasons: Vec<_> = records
             .rejected
             .iter()
             .map(|(reason, count)| format!("{} {count}", reason.name()))
             .collect();
-        Err(Error::input(
+        Error::input(
             place,
             format!(
                 "every one of {} candidates was rejected: {} (first {first})",
@@ -313,26 +344,21 @@ impl<'a> Collector<'a> {
                 reasons.join(", ")
             ),
             "mend the records or change `prepare`",
-        ))
+        )
     }
 }
 
 impl Writers {
     fn create(directory: &Path, config: &Config) -> Result<Self> {
-        let rejected_path = directory.join(REJECTED_FILE);
-        let rejected = File::create(&rejected_path).map_err(Error::io(&rejected_path))?;
         Ok(Self {
             rows: RowWriter::create(&directory.join(ROWS_FILE))?,
             examples: ExampleWriter::create(&directory.join(EXAMPLES_FILE), &config.inputs)?,
-            rejected: BufWriter::new(rejected),
-            rejected_path,
+            rejected: RejectedWriter::create(&directory.join(REJECTED_FILE))?,
         })
     }
 
-    fn finish(mut self) -> Result<String> {
-        self.rejected
-            .flush()
-            .map_err(Error::io(&self.rejected_path))?;
+    fn finish(self) -> Result<String> {
+        self.rejected.finish()?;
         self.examples.finish()?;
         self.rows.finish()
     }

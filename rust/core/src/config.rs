@@ -42,6 +42,9 @@ pub struct Config {
     pub packing: Packing,
     /// Examples that are packed together.
     pub packing_window: usize,
+    /// Decides what is drawn from sources with weights.
+    #[serde(default)]
+    pub seed: u64,
     /// Filters that are switched on, in the recipe's order.
     pub filters: Vec<Filter>,
     /// A directory with `tokenizer.json`, or that file.

@@ -7,6 +7,7 @@ pub mod answer;
 pub mod balance;
 pub mod candidate;
 pub mod chat;
+pub mod choice;
 pub mod collect;
 pub mod config;
 pub mod error;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
-use crate::filter::Reason;
+use crate::filter::{Dropped, Reason};
 use crate::input::Format;
 use crate::template::SpanKind;
 
@@ -52,6 +52,9 @@ pub struct Manifest {
     pub recipe_sha256: String,
     /// Versions of the software.
     pub versions: Map<String, Value>,
+    /// In a dry run, what each filter would drop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Vec<Dropped>>,
 }
 
 /// How many candidates met which fate.
@@ -109,6 +112,11 @@ impl Rejected {
             .into_iter()
             .zip(self.0)
             .filter(|&(_, count)| count > 0)
+    }
+
+    /// How many were rejected for one reason.
+    pub fn count(&self, reason: Reason) -> u64 {
+        self.0[reason as usize]
     }
 
     /// How many there are.

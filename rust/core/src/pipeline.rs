@@ -9,6 +9,7 @@ use crate::candidate::{Batch, Worker};
 use crate::collect::Collector;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::filter::Plan;
 use crate::manifest::{FORMAT, Manifest, Steps, span_kind_codes};
 use crate::ordered::{self, Flow};
 use crate::publish::Draft;
@@ -43,6 +44,7 @@ pub type OnProgress<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 /// case nothing is published and nothing left behind.
 pub fn prepare(config: &Config, on_progress: &mut OnProgress<'_>) -> Result<Manifest> {
     let reader = Reader::open(&config.inputs)?;
+    let plan = Plan::load(&config.filters)?;
     let draft = match config.dry_run {
         false => Some(Draft::begin(&config.output_dir, config.overwrite)?),
         true => None,
@@ -58,7 +60,7 @@ pub fn prepare(config: &Config, on_progress: &mut OnProgress<'_>) -> Result<Mani
             stage: "prepare",
         },
         reader,
-        collector: Collector::new(config, draft.as_ref().map(Draft::path))?,
+        collector: Collector::new(config, &plan, draft.as_ref().map(Draft::path))?,
         idle: Vec::new(),
         on_progress,
     };
@@ -66,7 +68,7 @@ pub fn prepare(config: &Config, on_progress: &mut OnProgress<'_>) -> Result<Mani
     ordered::run(
         &mut flow,
         config.thread_count(),
-        || Worker::new(config, &renderer),
+        || Worker::new(config, &renderer, &plan),
         |worker, (chunk, batch)| worker.work(chunk, batch),
     )?;
     flow.progress.stage = "write";
@@ -135,7 +137,8 @@ impl Flow for Preparation<'_, '_> {
         let records = self.collector.totals.records();
         self.progress.bytes += chunk.size;
         self.progress.records = records.read;
-        self.progress.kept = records.kept;
+        // What waits for a choice counts as kept until it is made.
+        self.progress.kept = records.read - records.rejected.total();
         self.progress.rejected = records.rejected.total();
         self.idle.push(item);
         self.tell()
@@ -171,6 +174,7 @@ fn manifest(
         tokenizer_sha256: renderer.tokenizer_sha256(),
         recipe_sha256: config.recipe_sha256.clone(),
         versions: config.versions.clone(),
+        dropped: totals.dropped.clone(),
         records,
     }
 }

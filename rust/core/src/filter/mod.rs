@@ -1,18 +1,35 @@
 //! Why a candidate is rejected, and the filters that do so.
 //!
-//! A candidate gets its first failing reason in the order of [`Reason`].
+//! A candidate gets its first failing reason in the order of [`Reason`]. Filters that look at one candidate
+//! alone run in the workers ([`Plan`]); those that know the candidates before are the collector's.
 
 mod answer;
 mod blank;
+mod charset;
+mod contaminated;
 mod duplicate;
+mod leak;
+mod minhash;
+mod near;
+mod plan;
+mod repetition;
 mod settings;
+mod trial;
+mod words;
 
 pub use self::answer::check as check_answer;
 pub use self::blank::check as check_blank;
 pub use self::duplicate::{Key, Seen};
-pub use self::settings::Filter;
+pub use self::minhash::{Sketch, signature};
+pub use self::near::{NearDuplicate, NearIndex, NearKey};
+pub use self::plan::{Desk, Plan, Texts};
+pub use self::settings::{Field, Filter};
+pub use self::trial::{Dropped, Trial, Trials};
+pub use self::words::mix;
 
 /// Why a candidate is rejected, in the order in which reasons are looked for.
+///
+/// From [`Self::NearDuplicate`] to [`Self::Charset`] the recipe's order holds instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// No record of the schema, or the template refuses it.
@@ -23,21 +40,42 @@ pub enum Reason {
     AnswerMismatch,
     /// An earlier candidate has the same fields.
     ExactDuplicate,
+    /// An earlier candidate has nearly the same words.
+    NearDuplicate,
+    /// The rationale goes round in circles.
+    Repetition,
+    /// The candidate holds text of an evaluation set.
+    Contaminated,
+    /// The question gives the answer away.
+    AnswerLeak,
+    /// Letters of other scripts, or characters that no text has.
+    Charset,
     /// Fewer tokens than asked for.
     TooShort,
     /// More tokens than a row has; nothing is ever cut.
     TooLong,
+    /// Enough others of its question differ more from each other.
+    OverCap,
+    /// Its source has given as many examples as its weight allows.
+    NotSampled,
 }
 
 impl Reason {
     /// Every reason, in order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::Empty,
         Self::AnswerMismatch,
         Self::ExactDuplicate,
+        Self::NearDuplicate,
+        Self::Repetition,
+        Self::Contaminated,
+        Self::AnswerLeak,
+        Self::Charset,
         Self::TooShort,
         Self::TooLong,
+        Self::OverCap,
+        Self::NotSampled,
     ];
 
     /// The name in `manifest.json` and `rejected.jsonl`.
@@ -47,8 +85,15 @@ impl Reason {
             Self::Empty => "empty",
             Self::AnswerMismatch => "answer_mismatch",
             Self::ExactDuplicate => "exact_duplicate",
+            Self::NearDuplicate => "near_duplicate",
+            Self::Repetition => "repetition",
+            Self::Contaminated => "contaminated",
+            Self::AnswerLeak => "answer_leak",
+            Self::Charset => "charset",
             Self::TooShort => "too_short",
             Self::TooLong => "too_long",
+            Self::OverCap => "over_cap",
+            Self::NotSampled => "not_sampled",
         }
     }
 }

@@ -3,6 +3,7 @@
 mod examples;
 mod flusher;
 mod message;
+mod rejected;
 mod rows;
 mod stream;
 
@@ -12,6 +13,7 @@ use std::path::Path;
 use serde_json::json;
 
 pub use self::examples::{ExampleEntry, ExampleWriter};
+pub use self::rejected::{RejectedLine, RejectedWriter};
 pub use self::rows::RowWriter;
 use crate::error::{Error, Result};
 

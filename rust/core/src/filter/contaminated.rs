@@ -1,0 +1,273 @@
+//! `contaminated`: the candidate holds text of an evaluation set.
+//!
+//! Three ways, all on words without case and punctuation, question and rationale each by itself:
+//! - its question is an evaluation question, however short;
+//! - it shares a run of 13 words with one (GPT-3, Brown et al. 2020);
+//! - it holds half of the 8-grams of one (the overlap that PaLM and Tülu 3 report).
+//!
+//! Runs that stand in more than `common` evaluation questions are wording of the task ("Is the coin
+//! still heads up?") and do not count, as GPT-3 left out n-grams of more than ten documents.
+//!
+//! Performance note: a bitmap of all runs, of 16 bits each, answers nearly always; 1,319
+//! questions take 256 KiB, which stays in the second-level cache.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Deserialize;
+
+use super::words::{Words, ngrams};
+use super::{Reason, Rejection};
+use crate::error::{Error, Result};
+use crate::input::Input;
+use crate::read::{Chunk, Reader};
+use crate::record::{Record, Value};
+
+/// Options of the filter.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contaminated {
+    /// Files of evaluation records.
+    pub against: Vec<String>,
+    /// Words of a shared run that is enough by itself.
+    pub ngram: usize,
+    /// Words of the runs that are counted.
+    pub overlap_ngram: usize,
+    /// Share of an evaluation question's runs that is too much.
+    pub overlap: f64,
+    /// Evaluation questions with the same run from which on it is wording of the task.
+    pub common: usize,
+}
+
+impl Contaminated {
+    /// What is wrong with the options, if anything is.
+    pub fn fault(&self) -> Option<String> {
+        if self.against.is_empty() {
+            return Some("there is no evaluation set; give `against`".to_owned());
+        }
+        if !(self.overlap > 0.0 && self.overlap <= 1.0) {
+            return Some(format!("an overlap of {} is not in (0, 1]", self.overlap));
+        }
+        (self.overlap_ngram == 0 || self.overlap_ngram > self.ngram || self.common == 0)
+            .then(|| "overlap_ngram must be between 1 and ngram, and common 1 at least".to_owned())
+    }
+}
+
+/// Hits that a rejection lists.
+const LISTED: usize = 3;
+
+/// The evaluation questions that hold a run; none are kept of one that is common.
+#[derive(Debug, Default)]
+struct Holders(Vec<u32>);
+
+/// The evaluation sets, indexed once and then only read.
+#[derive(Debug)]
+pub struct Evaluation {
+    options: Contaminated,
+    /// File and line of each question.
+    places: Vec<(u32, u64)>,
+    whole: HashMap<u64, u32>,
+    long: HashMap<u64, Holders>,
+    short: HashMap<u64, Holders>,
+    /// Different short runs of each question that count.
+    totals: Vec<u32>,
+    bitmap: Vec<u64>,
+}
+
+impl Evaluation {
+    /// Reads the evaluation sets.
+    ///
+    /// # Errors
+    /// A file cannot be read, or one of its lines is no record.
+    pub fn load(options: &Contaminated) -> Result<Self> {
+        let mut evaluation = Self {
+            options: options.clone(),
+            places: Vec::new(),
+            whole: HashMap::new(),
+            long: HashMap::new(),
+            short: HashMap::new(),
+            totals: Vec::new(),
+            bitmap: Vec::new(),
+        };
+        let inputs: Vec<_> = options.against.iter().map(Input::of).collect();
+        let mut reader = Reader::open(&inputs)?;
+        let mut chunk = Chunk::default();
+        let mut words = Words::default();
+        while reader.next(&mut chunk, &mut || Ok(()))? {
+            let mut fault = None;
+            chunk.for_each(|place, values| {
+                let record = values.and_then(|mut values| {
+                    values[0] = Value::Absent; // whatever the split, it is evaluated on
+                    Record::new(values, "")
+                });
+                match record {
+                    Ok(Some(record)) => {
+                        words.read(&record.question);
+                        evaluation.add(chunk.source, place.line, &words.hashes);
+                    }
+                    Ok(None) => {}
+                    Err(broken) => {
+                        fault.get_or_insert((place.line, broken));
+                    }
+                }
+            });
+            if let Some((line, broken)) = fault {
+                return Err(Error::input(
+                    format!("{}:{line}: {}", options.against[chunk.source], broken.field),
+                    broken.problem,
+                    "mend the evaluation record or leave the file out of `against`",
+                ));
+            }
+        }
+        evaluation.seal();
+        Ok(evaluation)
+    }
+
+    fn add(&mut self, source: usize, line: u64, hashes: &[u64]) {
+        let question = self.places.len() as u32;
+        self.places.push((source as u32, line));
+        ngrams(hashes, hashes.len(), |_, hash| {
+            self.whole.entry(hash).or_insert(question);
+        });
+        let limit = self.options.common;
+        for (length, holders) in [
+            (self.options.ngram, &mut self.long),
+            (self.options.overlap_ngram, &mut self.short),
+        ] {
+            ngrams(hashes, length, |_, hash| {
+                let Holders(list) = holders.entry(hash).or_default();
+                // One more than the limit says that it is common.
+                if list.len() <= limit && list.last() != Some(&question) {
+                    list.push(question);
+                }
+            });
+        }
+    }
+
+    /// Forgets what is common, and counts and marks the rest.
+    fn seal(&mut self) {
+        let limit = self.options.common;
+        for holders in [&mut self.long, &mut self.short] {
+            holders.retain(|_, Holders(list)| list.len() <= limit);
+            holders.shrink_to_fit();
+        }
+        self.totals = vec![0; self.places.len()];
+        let bits = ((self.short.len() + self.long.len()) * 16)
+            .next_power_of_two()
+            .max(64);
+        self.bitmap = vec![0; bits / 64];
+        for (&hash, Holders(list)) in &self.short {
+            for &question in list {
+                self.totals[question as usize] += 1;
+            }
+            mark(&mut self.bitmap, hash);
+        }
+        // A rare long run may consist of short ones that are common, so it is marked by itself.
+        for &hash in self.long.keys() {
+            mark(&mut self.bitmap, hash);
+        }
+    }
+
+    /// Judges the question and the rationale of a candidate.
+    pub fn check(&self, texts: [(&str, &str, &Words); 2]) -> Result<(), Rejection> {
+        for (field, text, words) in texts {
+            let hits = self.hits(text, words, field == "question");
+            if !hits.is_empty() {
+                let more = hits.len().saturating_sub(LISTED);
+                let mut problem = hits[..hits.len() - more].join("; ");
+                if more > 0 {
+                    problem += &format!("; {more} more");
+                }
+                return Err(Rejection::new(Reason::Contaminated, field, problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn hits(&self, text: &str, words: &Words, is_question: bool) -> Vec<String> {
+        let hashes = &words.hashes;
+        let mut hits = Vec::new();
+        if is_question {
+            ngrams(hashes, hashes.len(), |_, hash| {
+                if let Some(&question) = self.whole.get(&hash) {
+                    hits.push(format!("is the question of {}", self.place(question)));
+                }
+            });
+        }
+        if !hits.is_empty() {
+            return hits;
+        }
+        let mut found: Vec<u64> = Vec::new();
+        ngrams(hashes, self.options.overlap_ngram, |_, hash| {
+            if is_marked(&self.bitmap, hash) && self.short.contains_key(&hash) {
+                found.push(hash);
+            }
+        });
+        let length = self.options.ngram;
+        let mut last: HashMap<u32, usize> = HashMap::new();
+        ngrams(hashes, length, |first, hash| {
+            if !is_marked(&self.bitmap, hash) {
+                return;
+            }
+            for &question in self.long.get(&hash).map_or(&[][..], |holders| &holders.0) {
+                // Of a longer run its first words are enough.
+                let is_new = match last.entry(question) {
+                    Entry::Occupied(mut end) => first > end.insert(first) + 1,
+                    Entry::Vacant(end) => {
+                        end.insert(first);
+                        true
+                    }
+                };
+                if is_new {
+                    let run = &text[words.span(first, first + length - 1)];
+                    hits.push(format!("{run:?} stands in {}", self.place(question)));
+                }
+            }
+        });
+        if hits.is_empty() {
+            hits = self.overlaps(found);
+        }
+        hits
+    }
+
+    /// The questions of which too many of their runs were `found`.
+    fn overlaps(&self, mut found: Vec<u64>) -> Vec<String> {
+        found.sort_unstable();
+        found.dedup();
+        let mut shared: BTreeMap<u32, u32> = BTreeMap::new();
+        for hash in found {
+            for &question in self.short.get(&hash).map_or(&[][..], |holders| &holders.0) {
+                *shared.entry(question).or_default() += 1;
+            }
+        }
+        let runs = self.options.overlap_ngram;
+        shared
+            .into_iter()
+            .filter_map(|(question, count)| {
+                let share = f64::from(count) / f64::from(self.totals[question as usize]);
+                (share >= self.options.overlap).then(|| {
+                    format!(
+                        "holds {share:.2} of the {runs}-grams of {}",
+                        self.place(question)
+                    )
+                })
+            })
+            .collect()
+    }
+
+    fn place(&self, question: u32) -> String {
+        let (source, line) = self.places[question as usize];
+        format!("{}:{line}", self.options.against[source as usize])
+    }
+}
+
+fn mark(bitmap: &mut [u64], hash: u64) {
+    let bit = hash as usize & (bitmap.len() * 64 - 1);
+    bitmap[bit / 64] |= 1 << (bit % 64);
+}
+
+#[inline]
+fn is_marked(bitmap: &[u64], hash: u64) -> bool {
+    let bit = hash as usize & (bitmap.len() * 64 - 1);
+    bitmap[bit / 64] >> (bit % 64) & 1 == 1
+}

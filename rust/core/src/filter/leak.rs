@@ -1,0 +1,67 @@
+//! `answer_leak`: the question gives the answer away.
+//!
+//! Either the question states the answer as a conclusion ("… The answer is 12."), or the sentence in which
+//! the rationale concludes stands in the question. That the answer's words occur in the question is no
+//! leak: a multiple-choice question lists them all, and many answers are a name or number from the text.
+
+use super::words::Words;
+use super::{Reason, Rejection};
+use crate::answer;
+
+/// Words of a concluding sentence at least, for shorter ones stand anywhere.
+const SENTENCE_WORDS: usize = 6;
+
+/// Judges a candidate; `words` are those of the question, `room` is overwritten.
+pub fn check(
+    question: &str,
+    gold: &str,
+    rationale: Option<&str>,
+    words: &Words,
+    room: &mut Words,
+) -> Result<(), Rejection> {
+    let fault = |problem: String| Err(Rejection::new(Reason::AnswerLeak, "question", problem));
+    if let Some(stated) = answer::conclusion(question)
+        && !lists_options(stated)
+        && answer::equal(gold, stated)
+    {
+        return fault(format!("states its answer {:?}", stated.trim()));
+    }
+    let Some(sentence) = rationale.and_then(concluding_sentence) else {
+        return Ok(());
+    };
+    room.read(sentence);
+    let wanted = &room.hashes;
+    let stands = wanted.len() >= SENTENCE_WORDS
+        && words.hashes.windows(wanted.len()).any(|run| run == wanted);
+    if stands {
+        return fault(format!("holds the rationale's conclusion {sentence:?}"));
+    }
+    Ok(())
+}
+
+/// Whether a text offers several options: "(A) 5 (B) 6", "yes or no".
+fn lists_options(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let labels = bytes
+        .windows(2)
+        .filter(|pair| pair[0].is_ascii_uppercase() && matches!(pair[1], b')' | b']' | b':'))
+        .count();
+    labels > 1
+        || text
+            .split_whitespace()
+            .any(|word| word.eq_ignore_ascii_case("or"))
+}
+
+/// The last sentence of a rationale that states its conclusion.
+fn concluding_sentence(rationale: &str) -> Option<&str> {
+    let stated = answer::conclusion(rationale)?;
+    // The conclusion is a part of the rationale.
+    let start = stated.as_ptr() as usize - rationale.as_ptr() as usize;
+    let end = start + stated.len();
+    let before = &rationale[..start];
+    let from = before
+        .rfind(['\n', '!', '?'])
+        .max(before.rfind(". ").map(|dot| dot + 1))
+        .map_or(0, |at| at + 1);
+    Some(rationale[from..end].trim())
+}

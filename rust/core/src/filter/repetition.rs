@@ -1,0 +1,251 @@
+//! `repetition`: the rationale goes round in circles.
+//!
+//! Four measures: the share of characters in the most frequent n-gram and in duplicated n-grams (Gopher,
+//! Rae et al. 2021), how well the text compresses, and a block of words that is repeated until the text
+//! ends, which is how sampling fails. Reasoning repeats its own sentences ("The coin is still heads up"
+//! after each step), so the limits are wider than Gopher's for web pages: 0.16 for the most frequent
+//! 4-gram and 0.10 for duplicated 10-grams would drop most correct coin flips.
+//!
+//! Performance note: duplicated 4-grams are first counted with a bitmap, whose collisions can only
+//! count too many. Both shares are bounded by that count, so nine texts of ten need no exact count.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Deserialize;
+
+use super::words::{Words, ngrams};
+use super::{Reason, Rejection};
+
+/// Options of the filter.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repetition {
+    /// Bytes of a rationale under which nothing is said about it.
+    pub min_bytes: usize,
+    /// Words of the n-gram whose most frequent one is looked at.
+    pub top_ngram: usize,
+    /// Share of the characters of words that the most frequent n-gram may take.
+    pub max_top_share: f64,
+    /// Words of the n-grams whose repetitions are looked at.
+    pub duplicate_ngram: usize,
+    /// Share of the characters of words that may stand in n-grams which stood before.
+    pub max_duplicate_share: f64,
+    /// Size after compression over size, at least.
+    pub min_compression: f64,
+    /// Repetitions of the last words from which on they are a loop.
+    pub loop_repeats: usize,
+}
+
+/// Words of a loop at least, lest a list of equal numbers be one.
+const LOOP_WORDS: usize = 20;
+/// Words of a loop's block at most.
+const LOOP_PERIOD: usize = 64;
+
+impl Repetition {
+    /// What is wrong with the options, if anything is.
+    pub fn fault(&self) -> Option<String> {
+        for share in [
+            self.max_top_share,
+            self.max_duplicate_share,
+            self.min_compression,
+        ] {
+            if !(0.0..=1.0).contains(&share) {
+                return Some(format!("a share of {share} is not between 0 and 1"));
+            }
+        }
+        if self.loop_repeats < 2 {
+            return Some("a loop has 2 repeats at least".to_owned());
+        }
+        (self.top_ngram == 0 || self.duplicate_ngram < self.top_ngram)
+            .then(|| "duplicate_ngram must not be less than top_ngram, nor that than 1".to_owned())
+    }
+
+    /// Judges a rationale and its `words`.
+    pub fn check(&self, text: &str, words: &Words, room: &mut Room) -> Result<(), Rejection> {
+        if text.len() < self.min_bytes {
+            return Ok(());
+        }
+        let problem = self
+            .looped(text, words)
+            .or_else(|| self.shares(text, words, room))
+            .or_else(|| {
+                let ratio = room.compression(text.as_bytes());
+                let too_good = ratio < self.min_compression;
+                too_good.then(|| format!("compresses to {ratio:.2} of its size"))
+            });
+        match problem {
+            None => Ok(()),
+            Some(problem) => Err(Rejection::new(Reason::Repetition, "rationale", problem)),
+        }
+    }
+
+    fn looped(&self, text: &str, words: &Words) -> Option<String> {
+        let hashes = &words.hashes;
+        let count = hashes.len();
+        for period in 1..=LOOP_PERIOD.min(count / self.loop_repeats) {
+            let equal = (period..count)
+                .rev()
+                .take_while(|&at| hashes[at] == hashes[at - period])
+                .count();
+            let repeated = equal + period;
+            if repeated >= LOOP_WORDS.max(period * self.loop_repeats) {
+                let block = &text[words.span(count - period, count - 1)];
+                let times = repeated / period;
+                return Some(format!("ends with {times} times {:?}", head(block)));
+            }
+        }
+        None
+    }
+
+    fn shares(&self, text: &str, words: &Words, room: &mut Room) -> Option<String> {
+        let total: usize = words.spans.iter().map(ExactSizeIterator::len).sum();
+        let share = |bytes: usize| bytes as f64 / total.max(1) as f64;
+        let at_most = share(room.duplicated_at_most(words, self.top_ngram));
+        // All but the first of an n-gram's occurrences stood before, and it has two at least.
+        if 2.0 * at_most > self.max_top_share {
+            let (bytes, first) = top(words, self.top_ngram);
+            if share(bytes) > self.max_top_share {
+                let phrase = &text[words.span(first, first + self.top_ngram - 1)];
+                let share = share(bytes);
+                return Some(format!("{:?} takes {share:.2} of it", head(phrase)));
+            }
+        }
+        // A longer n-gram that stood before consists of shorter ones that did.
+        if at_most > self.max_duplicate_share {
+            let share = share(duplicated(words, self.duplicate_ngram));
+            if share > self.max_duplicate_share {
+                let n = self.duplicate_ngram;
+                return Some(format!("{share:.2} of it stands in repeated {n}-grams"));
+            }
+        }
+        None
+    }
+}
+
+/// The start of a text, for a message.
+fn head(text: &str) -> &str {
+    const QUOTED: usize = 60;
+    text.char_indices()
+        .nth(QUOTED)
+        .map_or(text, |(end, _)| &text[..end])
+}
+
+/// The bytes of the most frequent n-gram's occurrences that do not overlap, and its first word.
+fn top(words: &Words, n: usize) -> (usize, usize) {
+    let mut seen: HashMap<u64, (usize, usize, usize)> = HashMap::new();
+    ngrams(&words.hashes, n, |first, hash| {
+        let (count, _, free) = seen.entry(hash).or_insert((0, first, 0));
+        if first >= *free {
+            *count += 1;
+            *free = first + n;
+        }
+    });
+    let bytes = |first: usize| {
+        words.spans[first..first + n]
+            .iter()
+            .map(ExactSizeIterator::len)
+    };
+    seen.into_values()
+        .filter(|&(count, ..)| count > 1)
+        .map(|(count, first, _)| (count * bytes(first).sum::<usize>(), first))
+        .max_by_key(|&(bytes, first)| (bytes, std::cmp::Reverse(first)))
+        .unwrap_or((0, 0))
+}
+
+/// The bytes of words in n-grams that stood before.
+fn duplicated(words: &Words, n: usize) -> usize {
+    let mut seen = HashSet::new();
+    covered(words, n, |hash| !seen.insert(hash))
+}
+
+/// The bytes of words in the n-grams that `is_covered`.
+fn covered(words: &Words, n: usize, mut is_covered: impl FnMut(u64) -> bool) -> usize {
+    let mut bytes = 0;
+    let mut free = 0;
+    ngrams(&words.hashes, n, |first, hash| {
+        if is_covered(hash) {
+            let new = free.max(first)..first + n;
+            free = first + n;
+            bytes += words.spans[new]
+                .iter()
+                .map(ExactSizeIterator::len)
+                .sum::<usize>();
+        }
+    });
+    bytes
+}
+
+/// Room to work in.
+#[derive(Debug)]
+pub struct Room {
+    bitmap: Vec<u64>,
+    /// Where each hash of four bytes stood last, counted over all texts, so that none is cleared.
+    last: Vec<u32>,
+    base: u32,
+}
+
+const MATCH: usize = 4;
+const TABLE_BITS: u32 = 12;
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            bitmap: Vec::new(),
+            last: vec![0; 1 << TABLE_BITS],
+            base: 1,
+        }
+    }
+}
+
+impl Room {
+    /// No less than [`duplicated`], and seldom more.
+    fn duplicated_at_most(&mut self, words: &Words, n: usize) -> usize {
+        let bits = (words.hashes.len() * 32).next_power_of_two().max(64);
+        self.bitmap.clear();
+        self.bitmap.resize(bits / 64, 0);
+        let bitmap = &mut self.bitmap;
+        covered(words, n, |hash| {
+            let bit = hash as usize & (bits - 1);
+            let word = &mut bitmap[bit / 64];
+            let was = *word >> (bit % 64) & 1 == 1;
+            *word |= 1 << (bit % 64);
+            was
+        })
+    }
+
+    /// The size of `text` in LZ77, a byte for a literal and three for a match, over its own.
+    pub fn compression(&mut self, text: &[u8]) -> f64 {
+        if u32::MAX - self.base <= text.len() as u32 || text.len() >= 1 << 31 {
+            self.last.fill(0);
+            self.base = 1;
+        }
+        let text = &text[..text.len().min(1 << 30)];
+        let mut size = 0;
+        let mut at = 0;
+        while let Some(next) = text.get(at..at + MATCH) {
+            let four = u32::from_le_bytes([next[0], next[1], next[2], next[3]]);
+            let slot = (four.wrapping_mul(0x9E37_79B1) >> (32 - TABLE_BITS)) as usize;
+            let now = self.base + at as u32;
+            let before = std::mem::replace(&mut self.last[slot], now);
+            let length = if before < self.base {
+                0
+            } else {
+                let from = &text[(before - self.base) as usize..];
+                from.iter()
+                    .zip(&text[at..])
+                    .take_while(|(a, b)| a == b)
+                    .count()
+            };
+            if length < MATCH {
+                size += 1;
+                at += 1;
+            } else {
+                size += 3;
+                at += length;
+            }
+        }
+        size += text.len() - at;
+        self.base += text.len() as u32;
+        size as f64 / text.len().max(1) as f64
+    }
+}

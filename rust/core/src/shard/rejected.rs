@@ -1,0 +1,58 @@
+//! `rejected.jsonl`: for each rejected candidate where it stands and why.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// One line of the file.
+#[derive(Debug, Serialize)]
+pub struct RejectedLine<'a> {
+    /// Its number among the candidates.
+    pub example_id: i64,
+    /// What the record is called.
+    pub record_id: Option<&'a str>,
+    /// The input file.
+    pub source: &'a str,
+    /// Line or row in it, from 1.
+    pub line: u64,
+    /// Where the line begins.
+    pub byte_offset: Option<u64>,
+    /// The reason's name.
+    pub reason: &'a str,
+    /// `field: what is wrong`.
+    pub detail: String,
+}
+
+/// Writes lines in the order in which they come.
+pub struct RejectedWriter {
+    file: BufWriter<File>,
+    path: PathBuf,
+}
+
+impl RejectedWriter {
+    /// Creates the file.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).map_err(Error::io(path))?;
+        Ok(Self {
+            file: BufWriter::new(file),
+            path: path.to_owned(),
+        })
+    }
+
+    /// Writes a line.
+    pub fn write(&mut self, line: &RejectedLine<'_>) -> Result<()> {
+        serde_json::to_writer(&mut self.file, line)
+            .map_err(std::io::Error::from)
+            .and_then(|()| self.file.write_all(b"\n"))
+            .map_err(Error::io(&self.path))
+    }
+
+    /// Ends the file.
+    pub fn finish(mut self) -> Result<()> {
+        self.file.flush().map_err(Error::io(&self.path))
+    }
+}
