@@ -48,6 +48,31 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+fn every_filter(workshop: &Workshop, most: usize) -> Value {
+    let path = workshop.path("evaluation.jsonl");
+    std::fs::write(&path, "{\"question\": \"a b\", \"answer\": 1}\n").unwrap();
+    json!([
+        {"name": "over_cap", "max_per_question": most, "shingle": 3},
+        {"name": "charset", "scripts": ["Latin"], "min_share": 0.9, "max_broken": 0.0},
+        {"name": "answer_leak"},
+        {"name": "exact_duplicate"},
+        {
+            "name": "near_duplicate", "threshold": 0.8, "shingle": 5, "bands": 8, "rows": 5,
+            "fields": ["question", "rationale"],
+        },
+        {
+            "name": "contaminated", "against": [path], "ngram": 13, "overlap_ngram": 8,
+            "overlap": 0.5, "common": 10,
+        },
+        {
+            "name": "repetition", "min_bytes": 20, "top_ngram": 2, "max_top_share": 0.6,
+            "duplicate_ngram": 3, "max_duplicate_share": 0.7, "min_compression": 0.25,
+            "loop_repeats": 3,
+        },
+        {"name": "answer_mismatch"},
+    ])
+}
+
 fn by_id(workshop: &Workshop, name: &str) -> BTreeMap<i64, Example> {
     let mut examples = BTreeMap::new();
     for (id, example) in workshop.rows(name).into_iter().flatten() {
@@ -108,6 +133,46 @@ proptest! {
             workshop.prepare(&name, json!({"threads": threads})).unwrap();
             let files = workshop.files(&name);
             prop_assert_eq!(expected.get_or_insert_with(|| files.clone()), &files);
+        }
+    }
+
+    /// P1 and P4 with every filter and choice on: no candidate is lost, no thread is seen.
+    #[test]
+    fn p1_p4_with_every_filter_on(input in input(), most in 1_usize..4) {
+        let workshop = Workshop::new(&input);
+        let mut expected = None;
+        for threads in [1, 3] {
+            let name = format!("threads{threads}");
+            let settings = json!({"threads": threads, "filters": every_filter(&workshop, most)});
+            let manifest = workshop.prepare(&name, settings).unwrap();
+            let records = &manifest.records;
+            prop_assert_eq!(records.kept + records.rejected.total(), records.read);
+            let mut all: Vec<_> = by_id(&workshop, &name).into_keys().collect();
+            let rejected = workshop.rejected(&name);
+            all.extend(rejected.iter().map(|line| line["example_id"].as_i64().unwrap()));
+            all.sort_unstable();
+            prop_assert!(all.iter().copied().eq(0..records.read as i64));
+            let files = workshop.files(&name);
+            prop_assert!(!files.contains_key(Path::new("choice.spill")));
+            prop_assert_eq!(expected.get_or_insert_with(|| files.clone()), &files);
+        }
+    }
+
+    /// A dry run counts what a real one does, and no filter drops more first than on its own.
+    #[test]
+    fn a_dry_run_agrees_with_a_real_one(input in input(), most in 1_usize..4) {
+        let workshop = Workshop::new(&input);
+        let settings = |dry_run| {
+            json!({"dry_run": dry_run, "filters": every_filter(&workshop, most)})
+        };
+        let real = workshop.prepare("out", settings(false)).unwrap();
+        let dry = workshop.prepare("dry", settings(true)).unwrap();
+        prop_assert!(!workshop.path("dry").exists());
+        prop_assert_eq!(&dry.records, &real.records);
+        prop_assert_eq!((dry.rows, &dry.tokens), (real.rows, &real.tokens));
+        for each in dry.dropped.unwrap() {
+            let is_choice = each.reason == "over_cap" || each.reason == "near_duplicate";
+            prop_assert!(is_choice || each.first <= each.alone, "{:?}", each);
         }
     }
 

@@ -157,3 +157,90 @@ fn ranges(pattern: &str) -> Result<Vec<RangeInclusive<char>>> {
         _ => Err(unknown()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scripts(names: &[&str]) -> Scripts {
+        let options = Charset {
+            scripts: names.iter().map(|&name| name.to_owned()).collect(),
+            min_share: 0.9,
+            max_broken: 0.0,
+        };
+        Scripts::new(&options, "prepare.filters.0").unwrap()
+    }
+
+    fn problem(scripts: &Scripts, text: &str) -> Option<String> {
+        let fault = scripts.check(&[("question", "fine"), ("rationale", text)]);
+        fault
+            .err()
+            .map(|fault| format!("{}: {}", fault.field, fault.problem))
+    }
+
+    #[test]
+    fn mathematics_and_typography_pass() {
+        let latin = scripts(&["Latin", "Greek"]);
+        for text in [
+            "x\t=\n\r5",
+            "naïve “quotes” – dashes… 10 °C, €5, ½, × ÷ ≤ ≥ √2 ≈ 1.41 ✓ 😀",
+            "∑ αβγδε ∈ ℝⁿ, 𝑥 = 𝟓, Δ, µ, π",
+            "",
+            "12 + 5 = 17",
+        ] {
+            assert_eq!(problem(&latin, text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_scripts_are_rejected_where_they_prevail() {
+        let latin = scripts(&["Latin"]);
+        let found = problem(&latin, "это по-русски, not English").unwrap();
+        assert!(
+            found.starts_with("rationale: 0.") && found.ends_with("'э'"),
+            "{found}"
+        );
+        assert_eq!(
+            problem(&latin, "the word да is Russian and not English at all"),
+            None
+        );
+        assert_eq!(
+            problem(&scripts(&["Cyrillic", "Latin"]), "это по-русски"),
+            None
+        );
+        assert_eq!(
+            problem(&scripts(&["Han", "Hiragana", "Latin"]), "東京です"),
+            None
+        );
+        assert!(problem(&scripts(&["Han"]), "plain English").is_some());
+    }
+
+    #[test]
+    fn characters_that_no_text_has_are_rejected() {
+        let latin = scripts(&["Latin"]);
+        for broken in [
+            "\u{fffd}", "\0", "\u{7f}", "\u{85}", "\u{e000}", "\u{ffff}", "\u{378}",
+        ] {
+            let found = problem(&latin, &format!("some {broken} text")).unwrap();
+            assert!(found.starts_with("rationale: 1 broken"), "{found}");
+        }
+    }
+
+    #[test]
+    fn unknown_scripts_are_refused() {
+        for name in ["Latn1", "Klingon", "", "Latin}"] {
+            let options = Charset {
+                scripts: vec![name.to_owned()],
+                min_share: 0.9,
+                max_broken: 0.0,
+            };
+            let refusal = Scripts::new(&options, "prepare.filters.2")
+                .unwrap_err()
+                .to_string();
+            assert!(
+                refusal.starts_with("prepare.filters.2.scripts: there is no"),
+                "{refusal}"
+            );
+        }
+    }
+}

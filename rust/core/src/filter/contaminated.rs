@@ -271,3 +271,105 @@ fn is_marked(bitmap: &[u64], hash: u64) -> bool {
     let bit = hash as usize & (bitmap.len() * 64 - 1);
     bitmap[bit / 64] >> (bit % 64) & 1 == 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(against: &[&std::path::Path]) -> Contaminated {
+        Contaminated {
+            against: against
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect(),
+            ngram: 13,
+            overlap_ngram: 8,
+            overlap: 0.5,
+            common: 2,
+        }
+    }
+
+    const LONG: &str = "Ann buys three red apples and four green pears at the market on a Monday \
+                        morning. How many fruits does she carry home to her mother?";
+    const SHORT: &str = "What is two plus two?";
+
+    fn problem(evaluation: &Evaluation, question: &str, rationale: &str) -> Option<String> {
+        let (mut left, mut right) = (Words::default(), Words::default());
+        left.read(question);
+        right.read(rationale);
+        let texts = [
+            ("question", question, &left),
+            ("rationale", rationale, &right),
+        ];
+        let fault = evaluation.check(texts).err()?;
+        assert_eq!(fault.reason, Reason::Contaminated);
+        Some(format!("{}: {}", fault.field, fault.problem))
+    }
+
+    fn evaluation(questions: &[&str]) -> (tempfile::TempDir, Evaluation, String) {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("test.jsonl");
+        let lines = questions.iter().map(|question| {
+            let line = serde_json::json!({"question": question, "answer": 1, "split": "test"});
+            format!("{line}\n")
+        });
+        std::fs::write(&path, lines.collect::<String>()).unwrap();
+        let evaluation = Evaluation::load(&options(&[&path])).unwrap();
+        (root, evaluation, path.display().to_string())
+    }
+
+    #[test]
+    fn the_three_ways() {
+        let (_root, evaluation, path) = evaluation(&[SHORT, LONG]);
+        let whole = format!("question: is the question of {path}:1");
+        assert_eq!(
+            problem(&evaluation, "what is TWO plus two", "4"),
+            Some(whole)
+        );
+        let run = "three red apples and four green pears at the market on a Monday";
+        let found = problem(&evaluation, "Who?", &format!("She said: {run} evening.")).unwrap();
+        assert_eq!(found, format!("rationale: {run:?} stands in {path}:2"));
+        // Two halves with a word between them that is another.
+        let halves = LONG.replace("Monday", "Sunday");
+        let found = problem(&evaluation, &halves, "").unwrap();
+        assert!(
+            found.contains("stands in") || found.contains("of the 8-grams"),
+            "{found}"
+        );
+        let bits = LONG.replace("pears", "plums").replace("fruits", "things");
+        let found = problem(&evaluation, &bits, "");
+        assert_eq!(found, None, "13 words and half of the runs are broken");
+        assert_eq!(
+            problem(&evaluation, "What is two plus three?", "two plus two"),
+            None
+        );
+    }
+
+    #[test]
+    fn wording_of_the_task_does_not_count() {
+        let wording = "Is the coin still heads up? Note that flip here means reverse, of course.";
+        let tasks: Vec<_> = ["Ann", "Bob", "Cid"]
+            .map(|name| format!("A coin is heads up. {name} flips it twice, they say. {wording}"))
+            .into();
+        let (_root, evaluation, path) =
+            evaluation(&tasks.iter().map(String::as_str).collect::<Vec<_>>());
+        let mine = format!("A penny lies there and Dan turned it. {wording}");
+        assert_eq!(problem(&evaluation, &mine, ""), None);
+        let same = format!("question: is the question of {path}:2");
+        assert_eq!(problem(&evaluation, &tasks[1], ""), Some(same));
+    }
+
+    #[test]
+    fn a_broken_evaluation_set_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("broken.jsonl");
+        std::fs::write(&path, "{\"question\": \"q\", \"answer\": 1}\n{}\n").unwrap();
+        let refusal = Evaluation::load(&options(&[&path]))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refusal.starts_with(&format!("{}:2: question: missing", path.display())),
+            "{refusal}"
+        );
+    }
+}

@@ -65,3 +65,64 @@ fn concluding_sentence(rationale: &str) -> Option<&str> {
         .map_or(0, |at| at + 1);
     Some(rationale[from..end].trim())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaks(question: &str, gold: &str, rationale: &str) -> bool {
+        let mut words = Words::default();
+        words.read(question);
+        check(
+            question,
+            gold,
+            Some(rationale),
+            &words,
+            &mut Words::default(),
+        )
+        .is_err()
+    }
+
+    #[test]
+    fn a_stated_answer_leaks() {
+        assert!(leaks(
+            "What is 3 * 4? The answer is 12.",
+            "12",
+            "3 * 4 = 12"
+        ));
+        assert!(leaks("What is 3 * 4? Answer: 12", "12", "3 * 4 = 12"));
+        assert!(leaks("Check: $\\boxed{12}$. What is 3 * 4?", "12", ""));
+        let said = "So Ann has seven red apples and the answer is 7.";
+        assert!(leaks(
+            &format!("Ann has apples. {said} How many?"),
+            "7",
+            &format!("Well. {said}")
+        ));
+    }
+
+    #[test]
+    fn an_answer_among_others_does_not() {
+        let options = "Answer Choices: (A) 12 (B) 13";
+        assert!(!leaks(
+            &format!("What is 3 * 4? {options}"),
+            "A",
+            "The answer is (A)."
+        ));
+        assert!(!leaks(
+            "Is the answer yes or no?",
+            "yes",
+            "The answer is yes."
+        ));
+        assert!(!leaks(
+            "Ann has 12 apples and eats none. How many?",
+            "12",
+            "The answer is 12."
+        ));
+        assert!(!leaks(
+            "Bob says the answer is 11. What is 3 * 4?",
+            "12",
+            "The answer is 12."
+        ));
+        assert!(!leaks("", "12", ""));
+    }
+}

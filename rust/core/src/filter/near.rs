@@ -255,3 +255,120 @@ impl<T> Chunked<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> NearDuplicate {
+        NearDuplicate {
+            threshold: 0.8,
+            shingle: 5,
+            bands: 8,
+            rows: 5,
+            fields: vec![Field::Question],
+        }
+    }
+
+    fn key(text: &str) -> NearKey {
+        let mut words = Words::default();
+        words.read(text);
+        options()
+            .key([&words].into_iter(), &mut Vec::new())
+            .unwrap()
+    }
+
+    /// A text of `words` words, of which those at `changed` are others.
+    fn text(number: usize, words: usize, changed: &[usize]) -> String {
+        let word = |at: usize| match changed.contains(&at) {
+            true => format!("other{number}x{at} "),
+            false => format!("w{number}x{at} "),
+        };
+        (0..words).map(word).collect()
+    }
+
+    /// The exact similarity where single words far from each other and the ends are changed.
+    fn jaccard(words: usize, changed: usize) -> f64 {
+        let (all, lost) = ((words - 4) as f64, 5.0 * changed as f64);
+        (all - lost) / (all + lost)
+    }
+
+    /// Of many pairs of exact similarity J, how many are found.
+    fn found(words: usize, changed: &[usize]) -> f64 {
+        let mut index = NearIndex::new(&options());
+        let pairs = 1000;
+        for number in 0..pairs {
+            assert_eq!(
+                index.insert(number, &key(&text(number as usize, words, &[]))),
+                None
+            );
+        }
+        let twin = |number: &i64| {
+            let near = index.insert(pairs, &key(&text(*number as usize, words, changed)));
+            near.inspect(|near| assert_eq!(near.example_id, *number))
+                .is_some()
+        };
+        (0..pairs).filter(twin).count() as f64 / pairs as f64
+    }
+
+    #[test]
+    fn near_pairs_are_found_and_others_are_not() {
+        // 104 words are 100 shingles.
+        for (changed, least, most) in [
+            (&[50][..], 0.99, 1.0),         // J = 0.90
+            (&[30, 60], 0.5, 0.85),         // J = 0.82, near the threshold
+            (&[20, 45, 70], 0.0, 0.12),     // J = 0.74
+            (&[20, 40, 60, 80], 0.0, 0.01), // J = 0.67
+        ] {
+            let share = found(104, changed);
+            let exact = jaccard(104, changed.len());
+            assert!((least..=most).contains(&share), "J {exact}: found {share}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_a_group_is_kept_and_named() {
+        let mut index = NearIndex::new(&options());
+        assert_eq!(index.insert(4, &key("the same few words in a row")), None);
+        let near = index
+            .insert(9, &key("The same, few words in a ROW!"))
+            .unwrap();
+        assert_eq!((near.example_id, near.similarity), (4, 1.0));
+        let problem = "nearly example 4, estimated similarity 1.00";
+        assert_eq!(near.rejection().problem, problem);
+        // What was dropped is not remembered.
+        assert_eq!(index.sketches.len(), 1);
+    }
+
+    #[test]
+    fn a_candidate_takes_at_most_160_bytes() {
+        for count in [20_000_u32, 40_000, 57_000] {
+            let mut index = NearIndex::new(&options());
+            for number in 0..count {
+                let bands = (0..8).map(|band| (mix(u64::from(number) << 8 | band) >> 32) as u32);
+                let signature = signature(&[mix(u64::from(number))]).unwrap();
+                let key = NearKey {
+                    bands: bands.collect(),
+                    sketch: Sketch::of(&signature),
+                };
+                index.insert(i64::from(number), &key);
+            }
+            let slots: usize = index.bands.iter().map(|band| band.slots.capacity()).sum();
+            let each = size_of::<Sketch>() + size_of::<i64>();
+            let bytes = slots * size_of::<u64>() + index.sketches.0.len() * CHUNK * each;
+            let per_candidate = bytes as f64 / index.sketches.len() as f64;
+            assert!(per_candidate <= 160.0, "{per_candidate} bytes for {count}");
+        }
+    }
+
+    #[test]
+    fn a_phrase_that_all_share_costs_bounded_time() {
+        let mut index = NearIndex::new(&options());
+        for number in 0..200 {
+            let mut key = key(&text(number, 60, &[]));
+            key.bands[0] = 7;
+            index.insert(number as i64, &key);
+        }
+        assert_eq!(index.bands[0].find(7).count(), COMPARED);
+    }
+}

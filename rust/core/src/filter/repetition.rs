@@ -249,3 +249,96 @@ impl Room {
         size as f64 / text.len().max(1) as f64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Result<(), String> {
+        let options = Repetition {
+            min_bytes: 200,
+            top_ngram: 4,
+            max_top_share: 0.6,
+            duplicate_ngram: 10,
+            max_duplicate_share: 0.7,
+            min_compression: 0.25,
+            loop_repeats: 4,
+        };
+        let mut words = Words::default();
+        words.read(text);
+        options
+            .check(text, &words, &mut Room::default())
+            .map_err(|rejection| rejection.problem)
+    }
+
+    fn numbered(count: usize, line: impl Fn(usize) -> String) -> String {
+        (0..count).map(line).collect()
+    }
+
+    #[test]
+    fn loops_are_found() {
+        let question = "Let us think.\n".to_owned() + &"How many are left?\n".repeat(12);
+        assert_eq!(
+            check(&question),
+            Err(r#"ends with 12 times "How many are left""#.to_owned())
+        );
+        // Cut off in the middle of a block, which therefore begins elsewhere.
+        let cut = &question[..question.len() - 10];
+        assert!(check(cut).unwrap_err().starts_with("ends with 11 times"));
+        let then_ended = question + "So the answer is 4, as was to be shown.";
+        assert!(check(&then_ended).unwrap_err().contains("takes"));
+        let digits = format!("10 / 3 = 3.{}", "3".repeat(400));
+        assert!(check(&digits).unwrap_err().starts_with("compresses to 0.0"));
+        let long = numbered(60, |n| format!("word{n} "));
+        assert!(
+            check(&long.repeat(5))
+                .unwrap_err()
+                .starts_with("ends with 5 times")
+        );
+    }
+
+    #[test]
+    fn reasoning_repeats_itself_without_going_in_circles() {
+        let letters = numbered(8, |n| {
+            format!(
+                "The last letter of the word number {n} is \"{}\".\n",
+                ["a", "b", "c"][n % 3]
+            )
+        });
+        assert_eq!(check(&letters), Ok(()));
+        let table = numbered(30, |n| format!("{n} * 7 = {}\n", n * 7));
+        assert_eq!(check(&table), Ok(()));
+        assert_eq!(check(&"no ".repeat(60)), Ok(()), "too short to be judged");
+        assert_eq!(check(""), Ok(()));
+    }
+
+    #[test]
+    fn the_bitmap_counts_no_less() {
+        let mut words = Words::default();
+        let mut room = Room::default();
+        for seed in 0..200_usize {
+            let text = numbered(20 + seed, |n| format!("{} ", n * n * seed % (3 + seed / 4)));
+            words.read(&text);
+            for n in [1, 4, 10] {
+                let exact = duplicated(&words, n);
+                let at_most = room.duplicated_at_most(&words, n);
+                assert!(at_most >= exact, "{at_most} < {exact}");
+                assert!(2 * exact >= top(&words, n).0);
+                assert!(duplicated(&words, n + 3) <= exact);
+            }
+        }
+    }
+
+    #[test]
+    fn compression_does_not_depend_on_the_texts_before() {
+        let mut room = Room::default();
+        let text = b"one two three one two three four";
+        let first = room.compression(text);
+        room.compression(b"one two three one two three one two three");
+        assert_eq!(room.compression(text), first);
+        assert!((first - (18.0 + 3.0 + 1.0) / 32.0).abs() < 0.1, "{first}");
+        room.base = u32::MAX - 3;
+        assert_eq!(room.compression(text), first);
+        assert_eq!(room.compression(b""), 0.0);
+    }
+}
