@@ -162,7 +162,7 @@ def test_filters_are_checked() -> None:
     assert check(Prepare, section.model_dump(mode="json")) == section
     for entries, fault in [
         (["exact_duplicates"], "filters.0: there is no 'exact_duplicates'; did you mean"),
-        ([{"nmae": "x"}], "filters.0: has no `name`; add one of answer_mismatch,"),
+        ([{"nmae": "x"}], "filters.0: has no `name`; add one of answer_leak,"),
         (["exact_duplicate"] * 2, "filters: exact_duplicate is given twice; keep one"),
         ([{"name": "exact_duplicate", "nmae": 1}], "filters.0.nmae: unknown key; did you mean"),
     ]:
