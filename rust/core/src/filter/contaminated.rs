@@ -8,8 +8,8 @@
 //! Runs that stand in more than `common` evaluation questions are wording of the task ("Is the coin
 //! still heads up?") and do not count, as GPT-3 left out n-grams of more than ten documents.
 //!
-//! Performance note: a bitmap of all runs, of 16 bits each, answers nearly always; 1,319
-//! questions take 256 KiB, which stays in the second-level cache.
+//! Performance note: a bitmap of all runs, of 16 bits each, answers for nearly every run
+//! of a candidate that is clean.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};

@@ -4,10 +4,10 @@
 //! Rae et al. 2021), how well the text compresses, and a block of words that is repeated until the text
 //! ends, which is how sampling fails. Reasoning repeats its own sentences ("The coin is still heads up"
 //! after each step), so the limits are wider than Gopher's for web pages: 0.16 for the most frequent
-//! 4-gram and 0.10 for duplicated 10-grams would drop most correct coin flips.
+//! 4-gram and 0.10 for duplicated 10-grams lie under the median of the shared coin flips.
 //!
 //! Performance note: duplicated 4-grams are first counted with a bitmap, whose collisions can only
-//! count too many. Both shares are bounded by that count, so nine texts of ten need no exact count.
+//! count too many. Both shares are bounded by that count, so most texts need no exact one.
 
 use std::collections::{HashMap, HashSet};
 
