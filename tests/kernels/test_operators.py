@@ -15,7 +15,7 @@ from limbeck_kernels.alignment.op import (
     projected_distance_backward,
     projected_distance_forward,
 )
-from limbeck_kernels.cross_entropy.op import cross_entropy_backward, cross_entropy_forward
+from limbeck_kernels.cross_entropy.op import cross_entropy_rows, cross_entropy_total
 from limbeck_kernels.domain.op import domain_backward, domain_forward
 from limbeck_kernels.head.op import states_backward_operator
 from limbeck_kernels.pooling.op import pool_backward, pool_forward
@@ -92,12 +92,14 @@ def cases(device, impl):
         yield reversed_linear_backward, (torch.randn(N, K, device=device), *constant, scalar)
         rows = torch.arange(0, N, 3, device=device)
         chosen = (rows, domains[rows], weights[rows])
-        yield cross_entropy_forward, (hidden, weight, bias, *chosen, 3.0, 0.5)
-        _, logsumexp = cross_entropy_forward(*constant, *chosen, 3.0, 0.5)
-        for wanted in ([True, True, True], [True, False, False], [False, True, False]):
-            yield cross_entropy_backward, (
-                torch.randn_like(logsumexp), *constant, *chosen, logsumexp, 3.0, 0.5, wanted,
-            )  # fmt: skip
+        arguments = (hidden, weight, bias, *chosen, 3.0, 0.5)
+        yield cross_entropy_rows, arguments
+        yield cross_entropy_total, (*arguments, [True, True, True])
+        frozen = (hidden, weight.detach(), None, *chosen, 3.0, 0.5)
+        yield cross_entropy_total, (*frozen, [True, False, False])
+        only_head = (constant[0], weight, constant[2], *chosen, None, 1.0)
+        yield cross_entropy_total, (*only_head, [False, True, False])
+        yield cross_entropy_total, (*constant, *chosen, 3.0, 0.5, [False, False, False])
 
 
 @pytest.mark.parametrize("impl", ["triton", "torch"])

@@ -17,7 +17,7 @@ from limbeck_kernels.common import (
     reciprocal,
 )
 from limbeck_kernels.cross_entropy.naive import IGNORED, selected_cross_entropy_naive
-from limbeck_kernels.cross_entropy.op import cross_entropy_forward
+from limbeck_kernels.cross_entropy.op import cross_entropy_rows, cross_entropy_total
 
 __all__ = ["selected_cross_entropy", "selected_cross_entropy_naive"]
 
@@ -61,6 +61,18 @@ def selected_rows(
     return SelectedRows(rows, torch.where(ignored_R, 0, labels_R), weights_R)
 
 
+def wanted_gradients(
+    hidden_ND: Tensor, head_weight: Tensor, bias: Tensor | None
+) -> tuple[bool, bool, bool]:
+    """Say which gradients autograd will ask for; none where it records nothing."""
+    recorded = torch.is_grad_enabled()
+    return (
+        recorded and hidden_ND.requires_grad,
+        recorded and head_weight.requires_grad,
+        recorded and bias is not None and bias.requires_grad,
+    )
+
+
 def selected_cross_entropy(
     hidden: Tensor,
     head_weight: Tensor,
@@ -81,6 +93,10 @@ def selected_cross_entropy(
     the dtype of `hidden` (the head is cast to it), sums and softmax in fp32 (fp64 for fp64).
     Double backward raises.
 
+    With reduction `mean` the gradients are made in forward, while the logits are there, and held
+    for backward to scale: R × D numbers in the dtype of `hidden` and V × D in fp32. Under
+    `torch.no_grad()` nothing is made or held.
+
     Args:
         hidden: `[N, D]` or `[B, T, D]`, the last hidden states.
         head_weight: `[V, D]`; a frozen one (`requires_grad` False) skips its matrix product.
@@ -93,7 +109,8 @@ def selected_cross_entropy(
         scale: Logits are multiplied by it, after the bias.
         normalizer: Float or 0-d tensor that the weighted sum is divided by, the sum of the
             weights that count by default; 0 gives loss 0 with zero gradients.
-        reduction: `mean`, or `none` for every token's weighted value.
+        reduction: `mean`, or `none` for every token's weighted value; its backward computes the
+            logits again.
         impl: `auto` or `torch`.
 
     Returns:
@@ -116,8 +133,11 @@ def selected_cross_entropy(
         raise ValueError(f"{_OP}: reduction='none' takes no normalizer; divide the result yourself")
     hidden_ND = flatten_hidden(_OP, "hidden", hidden)
     chosen = selected_rows(hidden_ND, head_weight, labels, weights, rows, bias)
-    nll_R: Tensor = cross_entropy_forward(hidden_ND, head_weight, bias, *chosen, softcap, scale)[0]
+    arguments = (hidden_ND, head_weight, bias, *chosen, softcap, scale)
     if reduction == "none":
+        nll_R: Tensor = cross_entropy_rows(*arguments)
         return nll_R.new_zeros(hidden_ND.shape[0]).index_copy(0, chosen.rows_R, nll_R)
+    wanted = wanted_gradients(hidden_ND, head_weight, bias)
+    total: Tensor = cross_entropy_total(*arguments, wanted)[0]
     z = chosen.weights_R.sum() if normalizer is None else normalizer
-    return nll_R.sum() * reciprocal(z, nll_R)
+    return total * reciprocal(z, total)

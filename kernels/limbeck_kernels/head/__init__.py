@@ -9,7 +9,7 @@ from torch import Tensor
 
 from limbeck_kernels.alignment import checked_arguments as alignment_arguments
 from limbeck_kernels.common import flatten_hidden
-from limbeck_kernels.cross_entropy import selected_rows
+from limbeck_kernels.cross_entropy import selected_rows, wanted_gradients
 from limbeck_kernels.domain import checked_arguments as domain_arguments
 from limbeck_kernels.head.naive import distillation_head_naive
 from limbeck_kernels.head.node import DistillationHead, Plan, RowsArguments
@@ -42,7 +42,8 @@ def _rows_arguments(
 ) -> RowsArguments:
     chosen = selected_rows(hidden_ND, head_weight, labels, weights, rows, bias)
     z = None if normalizer is None else device_scalar(normalizer, hidden_ND)
-    return RowsArguments(chosen, softcap, scale, z)
+    wanted = wanted_gradients(hidden_ND, head_weight, bias)
+    return RowsArguments(chosen, softcap, scale, z, wanted)
 
 
 def distillation_head(

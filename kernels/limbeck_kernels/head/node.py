@@ -20,7 +20,7 @@ from limbeck_kernels.alignment.op import (
 )
 from limbeck_kernels.common import accumulation_dtype, reciprocal, refuse_double_backward
 from limbeck_kernels.cross_entropy import SelectedRows
-from limbeck_kernels.cross_entropy.op import cross_entropy_backward, cross_entropy_forward
+from limbeck_kernels.cross_entropy.op import cross_entropy_total, scaled
 from limbeck_kernels.domain import DomainArguments
 from limbeck_kernels.domain.op import domain_backward, domain_forward
 from limbeck_kernels.head.op import states_backward
@@ -36,6 +36,7 @@ class RowsArguments(NamedTuple):
     softcap: float | None
     scale: float
     normalizer: Tensor | None
+    wanted: tuple[bool, bool, bool]
 
 
 class Plan(NamedTuple):
@@ -89,13 +90,14 @@ class DistillationHead(torch.autograd.Function):
         saved: dict[str, Tensor] = {}
         if plan.rows is not None:
             assert head_weight is not None
-            chosen, softcap, scale, normalizer = plan.rows
-            nll_R, saved["logsumexp"] = cross_entropy_forward(
-                hidden_ND, head_weight, head_bias, *chosen, softcap, scale
+            chosen, softcap, scale, normalizer, wanted = plan.rows
+            total, unit, saved["d_rows"], saved["d_weight"], saved["d_bias"] = cross_entropy_total(
+                hidden_ND, head_weight, head_bias, *chosen, softcap, scale, wanted
             )
             z = chosen.weights_R.sum() if normalizer is None else normalizer
-            saved["rows_inverse"] = reciprocal(z, nll_R)
-            losses[0] = nll_R.sum() * saved["rows_inverse"]
+            inverse = reciprocal(z, total)
+            saved["rows_unit"] = unit * inverse
+            losses[0] = total * inverse
         if plan.alignment is not None:
             losses[1] = _alignment_forward(hidden_ND, projection, plan.alignment, saved)
         if plan.domain is not None:
@@ -141,19 +143,19 @@ class DistillationHead(torch.autograd.Function):
         parameters: list[Tensor | None] = [None] * 5
 
         if plan.rows is not None and grad_rows is not None:
-            chosen, softcap, scale, _ = plan.rows
-            grad_R = (grad_rows * saved["rows_inverse"]).expand(chosen.rows_R.numel())
-            d_rows_RD, d_weight, d_bias = cross_entropy_backward(
-                grad_R, hidden_ND, head_weight, head_bias, *chosen, saved["logsumexp"],
-                softcap, scale, [want_states, *ctx.needs_input_grad[1:3]],
-            )  # fmt: skip
-            parameters[0] = d_weight if ctx.needs_input_grad[1] else None
-            parameters[1] = d_bias if ctx.needs_input_grad[2] else None
+            factor = grad_rows * saved["rows_unit"]
+            if ctx.needs_input_grad[1]:
+                assert head_weight is not None
+                parameters[0] = scaled(saved["d_weight"], factor, head_weight.dtype)
+            if ctx.needs_input_grad[2]:
+                assert head_bias is not None
+                parameters[1] = scaled(saved["d_bias"], factor, head_bias.dtype)
             if want_states:
-                index_N = chosen.rows_R.new_full((hidden_ND.shape[0],), -1)
-                order_R = torch.arange(chosen.rows_R.numel(), device=hidden_ND.device)
-                index_N = index_N.scatter(0, chosen.rows_R, order_R)
-                parts.append(Gathered(d_rows_RD, index_N, None))
+                rows_R, n_tokens = plan.rows.chosen.rows_R, hidden_ND.shape[0]
+                order_R = torch.arange(rows_R.numel(), device=rows_R.device)
+                index_N = rows_R.new_full((n_tokens,), -1).scatter(0, rows_R, order_R)
+                share_N = factor.expand(n_tokens).contiguous()
+                parts.append(Gathered(saved["d_rows"], index_N, share_N))
         if plan.alignment is not None and grad_alignment is not None:
             aligned, parameters[2] = _alignment_backward(
                 grad_alignment, hidden_ND, projection, plan.alignment, saved

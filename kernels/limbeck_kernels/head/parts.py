@@ -14,8 +14,8 @@ from torch import Tensor
 class Gathered(NamedTuple):
     """`share[i] · values[index[i]]`; nothing where the index is −1.
 
-    The rows of the cross-entropy, or one state a segment. Without an index row i is its own, and
-    without a share it is 1.
+    The rows of the cross-entropy, all with the share that arrives at the loss, or one state a
+    segment. Without an index row i is its own, and without a share it is 1.
     """
 
     values_MD: Tensor
