@@ -6,7 +6,9 @@ from tests.train.conftest import random_rows, tiny_model
 
 from limbeck.data import Collator
 from limbeck.forward import attach
+from limbeck.head import Head
 from limbeck.objectives import base, make_terms
+from limbeck.objectives.semantic_alignment import SemanticAlignment
 from limbeck_kernels import distillation_head
 
 
@@ -121,3 +123,43 @@ def test_an_adapted_head_is_not_fused(heads):
     assert heads == []
     assert loss.isfinite()
     assert any("lm_head" in name for name in gradients)
+
+
+@pytest.mark.parametrize("first_can_join", [True, False])
+def test_objectives_of_one_part_each_keep_their_loss(first_can_join, heads, monkeypatch):
+    """Two alignments beside one cross-entropy: the head has a place for one of them."""
+    torch.manual_seed(0)
+    terms = make_terms([{"name": "cross_entropy"}, {"name": "semantic_alignment"}], Store(24))
+    near, far = terms[1].build(16), SemanticAlignment("other_alignment", 0.5, "mse", 16, 24)
+    objectives = [terms[0].build(16), near, far]
+    if not first_can_join:
+        monkeypatch.setattr(near, "arguments", lambda *_: None)
+        monkeypatch.setattr(near, "forward", lambda states, *_: states.hidden.square().mean())
+        monkeypatch.setattr(near, "logs", lambda loss, *_: {near.name: loss.detach()})
+    student = tiny_model()
+    batch = Collator(terms)(random_rows(3, seed=2))
+    selections = batch["selections"]
+    other = torch.randn_like(selections[near.name]["target"])
+    selections[far.name] = selections[near.name] | {"target": other}
+    hidden = torch.randn(batch["input_ids"].numel(), 16, requires_grad=True)
+    states = base.States(hidden, Head(student))
+    normalizers = torch.tensor([5.0, 7.0, 3.0])
+
+    total, logs = base.measured(objectives, states, selections, normalizers)
+    assert heads == [["alignment", "cross_entropy"]]
+    single = [
+        objective(states, selections[objective.name], normalizer)
+        for objective, normalizer in zip(objectives, normalizers, strict=True)
+    ]
+    assert len({round(loss.item(), 3) for loss in single}) == 3
+    want = sum(o.weight * loss for o, loss in zip(objectives, single, strict=True))
+    torch.testing.assert_close(total, want)
+    for objective, loss in zip(objectives, single, strict=True):
+        torch.testing.assert_close(logs[objective.name], loss.detach())
+    trained = [hidden, far.projection.weight]
+    if first_can_join:
+        trained.append(near.projection.weight)
+    for got, expected in zip(
+        torch.autograd.grad(total, trained), torch.autograd.grad(want, trained), strict=True
+    ):
+        torch.testing.assert_close(got, expected)

@@ -149,7 +149,8 @@ def measured(
     """Return the weighted sum of all objectives, and what they log.
 
     Objectives that can be are measured by one fused head, which writes the gradient of the states
-    once instead of once an objective; the numbers are the same.
+    once instead of once an objective; the numbers are the same. The head has one place a part: the
+    first objective that can be fused takes it, any other of that part is measured by itself.
 
     Args:
         objectives: In the order of the normalizers; at least one.
@@ -162,16 +163,17 @@ def measured(
         for objective, normalizer in zip(objectives, normalizers, strict=True)
     ]
     parts: dict[str, dict[str, Any]] = {}
+    takers: dict[str, str] = {}  # the name of the objective that a part is
     for objective, given in zip(objectives, inputs, strict=True):
-        arguments = objective.arguments(*given)
+        arguments = None if objective.part in parts else objective.arguments(*given)
         if arguments is not None:
-            parts[objective.part] = arguments
+            parts[objective.part], takers[objective.part] = arguments, objective.name
     fused = distillation_head(states.hidden, **parts)._asdict() if len(parts) > 1 else {}
     total: Tensor | None = None
     logs: dict[str, Tensor] = {}
     for objective, given in zip(objectives, inputs, strict=True):
         loss = fused.get(objective.part)
-        if loss is None:
+        if loss is None or takers[objective.part] != objective.name:
             loss = objective(*given)
         total = objective.weight * loss + (0 if total is None else total)
         logs |= objective.logs(loss, *given)
