@@ -41,15 +41,15 @@ demo: build ## Run the embedded default and print its table and the path of its 
 	limbeck run output_dir=$(OUT)
 
 .PHONY: test
-test: build lint test-rust test-python ## Build, lint, run the Rust and the Python tests
+test: build lint test-rust test-python compile-kernels ## Build, lint, run all tests, compile the kernels for every GPU
 
 .PHONY: test-rust
 test-rust: ## Run the Rust tests
 	cargo test --workspace $(CARGO_PROFILE) --quiet
 
 .PHONY: test-python
-test-python: setup ## Run the Python tests
-	pytest
+test-python: setup ## Run the Python tests, a process a core
+	OMP_NUM_THREADS=1 pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 .PHONY: lint
 lint: setup ## Check formats, lints, types and the stub

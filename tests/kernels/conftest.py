@@ -1,18 +1,9 @@
-"""What the kernel tests share. Without a GPU the kernels run in Triton's interpreter.
-
-The interpreter must be chosen before Triton is imported, hence here and not in a fixture.
-"""
-
-import os
+"""What the kernel tests share."""
 
 import pytest
 import torch
 
-GPU = torch.cuda.is_available()
-if not GPU:
-    os.environ.setdefault("TRITON_INTERPRET", "1")
-
-DEVICE = "cuda" if GPU else "cpu"
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @pytest.fixture(scope="session")

@@ -281,7 +281,7 @@ def write_prepared(path: Path, records: list[Record], template: str, source: str
         "format": 1,
         "fingerprint": "c" * 16,
         "records": found,
-        "sources": [{"path": source, "records": found}],
+        "sources": [{"path": source, "format": "records", "records": found}],
         "bytes_kept": 91234,
         "tokens": {"total": total, **{kind: counts[kind] for kind in KINDS}},
         "span_kind_codes": {kind: n for n, kind in enumerate(KINDS)},
