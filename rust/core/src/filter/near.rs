@@ -64,14 +64,13 @@ impl NearDuplicate {
             add_shingles(words, self.shingle, shingles);
         }
         let signature = signature(shingles)?;
-        let bands = signature
-            .chunks_exact(self.rows)
-            .take(self.bands)
-            .map(|numbers| {
-                (numbers.iter().fold(0, |hash, &n| mix(hash ^ u64::from(n))) >> 32) as u32
-            });
+        let mut numbers = signature.numbers(self.bands * self.rows);
+        let mut band = || {
+            let rows = numbers.by_ref().take(self.rows);
+            (rows.fold(0, |hash, number| mix(hash ^ u64::from(number))) >> 32) as u32
+        };
         Some(NearKey {
-            bands: bands.collect(),
+            bands: (0..self.bands).map(|_| band()).collect(),
             sketch: Sketch::of(&signature),
         })
     }
@@ -138,6 +137,9 @@ impl NearIndex {
         let mut best: Option<(f64, u32)> = None;
         // Where a band has reached its limit the candidate is found by its other bands.
         let mut is_full = [false; BINS];
+        // Eight misses of the cache at once instead of one after the other.
+        let touched = self.bands.iter().zip(&key.bands);
+        std::hint::black_box(touched.fold(0, |all, (band, &hash)| all ^ band.first(hash)));
         for ((band, &hash), full) in self.bands.iter().zip(&key.bands).zip(&mut is_full) {
             let mut compared = 0;
             for index in band.find(hash) {
@@ -185,6 +187,11 @@ const EMPTY: u64 = u64::MAX;
 impl Band {
     fn home(&self, hash: u32) -> usize {
         ((u64::from(hash) * self.slots.len() as u64) >> 32) as usize
+    }
+
+    /// The slot where the search for a hash begins.
+    fn first(&self, hash: u32) -> u64 {
+        self.slots.get(self.home(hash)).copied().unwrap_or(EMPTY)
     }
 
     /// The candidates with this hash, first ones first.

@@ -2,9 +2,9 @@
 //!
 //! Four measures: the share of characters in the most frequent n-gram and in duplicated n-grams (Gopher,
 //! Rae et al. 2021), how well the text compresses, and a block of words that is repeated until the text
-//! ends, which is how sampling fails. Reasoning repeats its own sentences ("The coin is still heads up"
-//! after each step), so the limits are wider than Gopher's for web pages: 0.16 for the most frequent
-//! 4-gram and 0.10 for duplicated 10-grams lie under the median of the shared coin flips.
+//! ends, which is how sampling fails. Reasoning repeats its own sentences ("On day 3 she reads for 2
+//! hours." for each day), so the limits are wider than Gopher's for web pages, and the n-grams longer: lines
+//! of an enumeration differ in a word each, so that 20 words in a row seldom come twice.
 //!
 //! Performance note: duplicated 4-grams are first counted with a bitmap, whose collisions can only
 //! count too many. Both shares are bounded by that count, so most texts need no exact one.
@@ -258,10 +258,10 @@ mod tests {
         let options = Repetition {
             min_bytes: 200,
             top_ngram: 4,
-            max_top_share: 0.6,
-            duplicate_ngram: 10,
-            max_duplicate_share: 0.7,
-            min_compression: 0.25,
+            max_top_share: 0.7,
+            duplicate_ngram: 20,
+            max_duplicate_share: 0.6,
+            min_compression: 0.12,
             loop_repeats: 4,
         };
         let mut words = Words::default();
