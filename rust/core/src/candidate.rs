@@ -3,11 +3,12 @@
 //! This is the part of the work that threads share. What depends on other candidates (whether one
 //! is a duplicate, its number) is left to the collector, which sees them in order.
 
+use std::mem::swap;
 use std::ops::Range;
 
 use crate::choice::CapKey;
 use crate::config::Config;
-use crate::filter::{self, Desk, Key, NearKey, Plan, Reason, Rejection, Texts, Trial};
+use crate::filter::{self, Desk, Key, NearKey, Plan, Reason, Rejection, Seen, Texts, Trial};
 use crate::read::{Chunk, Place};
 use crate::record::{Fault, Record, Values, trimmed};
 use crate::template::SpanKind;
@@ -46,6 +47,8 @@ pub struct Candidate {
 pub enum State {
     /// It will not be kept.
     Rejected(Rejection),
+    /// An earlier candidate has the same fields, as the collector knew already.
+    Duplicate,
     /// It will be kept unless it is a duplicate, and then unless its length rejects it.
     Rendered(Rendered),
 }
@@ -98,6 +101,9 @@ pub struct Worker<'a> {
     config: &'a Config,
     renderer: &'a Renderer,
     plan: &'a Plan,
+    /// What the collector has seen, where duplicates are rejected.
+    seen: Option<&'a Seen>,
+    /// Holds the batch's tokens while it is worked on.
     example: Example,
     desk: Desk,
     /// The domain of records that name none.
@@ -106,11 +112,12 @@ pub struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     /// A worker of its own for each thread.
-    pub fn new(config: &'a Config, renderer: &'a Renderer, plan: &'a Plan) -> Self {
+    pub fn new(config: &'a Config, renderer: &'a Renderer, plan: &'a Plan, seen: &'a Seen) -> Self {
         Self {
             config,
             renderer,
             plan,
+            seen: config.has(Reason::ExactDuplicate).then_some(seen),
             example: Example::default(),
             desk: Desk::default(),
             domain: None,
@@ -120,10 +127,18 @@ impl<'a> Worker<'a> {
     /// Fills `batch` with the candidates of `chunk`.
     pub fn work(&mut self, chunk: &Chunk, batch: &mut Batch) {
         batch.clear();
+        self.swap_tokens(batch);
         self.domain = self.config.inputs[chunk.source].domain.as_deref();
         chunk.for_each(&self.config.split, |place, values| {
             self.record(place, values, batch)
         });
+        self.swap_tokens(batch);
+    }
+
+    /// Examples are rendered straight into the batch's buffers.
+    fn swap_tokens(&mut self, batch: &mut Batch) {
+        swap(&mut self.example.ids, &mut batch.ids);
+        swap(&mut self.example.runs, &mut batch.runs);
     }
 
     fn record(&mut self, place: Place, values: Result<Values<'_>, Fault>, batch: &mut Batch) {
@@ -163,7 +178,7 @@ impl<'a> Worker<'a> {
             false => None,
         };
         let state = match self.render(record, rationale, batch) {
-            Ok(rendered) => State::Rendered(rendered),
+            Ok(state) => state,
             Err(rejection) => State::Rejected(rejection),
         };
         batch.candidates.push(Candidate {
@@ -179,7 +194,7 @@ impl<'a> Worker<'a> {
         record: &Record<'_>,
         rationale: Option<&str>,
         batch: &mut Batch,
-    ) -> Result<Rendered, Rejection> {
+    ) -> Result<State, Rejection> {
         let fields = self.fields(record, rationale)?;
         let Fields {
             question,
@@ -193,6 +208,10 @@ impl<'a> Worker<'a> {
                 }
                 checked => checked == Ok(true),
             };
+        let key = Key::of(question, answer, used);
+        if self.seen.is_some_and(|seen| seen.was_tokenized(key)) {
+            return Ok(State::Duplicate);
+        }
         let texts = filter_texts(&fields, rationale);
         self.plan.read(&texts, &mut self.desk);
         let failure = self.plan.first_failure(&texts, &mut self.desk);
@@ -203,44 +222,45 @@ impl<'a> Worker<'a> {
             .flatten();
         let mut tokens_by_kind = [0; SpanKind::ALL.len()];
         let mut cap = None;
-        let run_start = batch.runs.len();
+        let start = self.example.ids.len();
+        let run_start = self.example.runs.len();
         let tokens = match failure {
             // Those before may make it a duplicate yet, but it needs no tokens for that.
             Some((_, rejection)) => Err(rejection),
             None => {
-                self.renderer
-                    .example(&fields, &mut self.example)
-                    .map_err(refused)?;
-                for run in &self.example.runs {
+                let appended = self.renderer.append(&fields, &mut self.example);
+                let end = self.example.ids.len();
+                let checked = appended
+                    .map_err(refused)
+                    .map(|()| check_length(end - start, self.config));
+                if !matches!(checked, Ok(Ok(()))) {
+                    self.example.truncate(start, run_start);
+                }
+                for run in &self.example.runs[run_start..] {
                     tokens_by_kind[usize::from(run.kind)] += run.tokens;
                 }
                 cap = self.plan.cap_key(&texts, &mut self.desk);
-                check_length(self.example.ids.len(), self.config).map(|()| {
-                    let start = batch.ids.len();
-                    batch.ids.extend_from_slice(&self.example.ids);
-                    batch.runs.extend_from_slice(&self.example.runs);
-                    start..batch.ids.len()
-                })
+                checked?.map(|()| start..end)
             }
         };
         let domain = record.domain.as_deref().map(trimmed);
         let domain = domain.filter(|own| !own.is_empty()).or(self.domain);
         let texts = [question, answer, rationale.unwrap_or_default()];
-        Ok(Rendered {
-            key: Key::of(question, answer, used),
+        Ok(State::Rendered(Rendered {
+            key,
             near: near.map(Box::new),
             cap: cap.map(Box::new),
             failed_at,
             verified,
             text_bytes: texts.map(|text| text.len() as u64).iter().sum(),
             tokens,
-            runs: run_start..batch.runs.len(),
+            runs: run_start..self.example.runs.len(),
             tokens_by_kind,
             domain: domain.map(|text| batch.store(text)),
             rationale: used
                 .filter(|_| self.config.keep_rationale)
                 .map(|text| batch.store(trimmed(text))),
-        })
+        }))
     }
 
     /// The fields that the template uses, none of them blank.
@@ -267,13 +287,17 @@ impl<'a> Worker<'a> {
     /// What every filter says to a candidate; `None` if it is malformed or empty.
     fn try_all(&mut self, record: &Record<'_>, rationale: Option<&str>) -> Option<Trial> {
         let fields = self.fields(record, rationale).ok()?;
-        self.renderer.example(&fields, &mut self.example).ok()?;
+        let (start, run_start) = (self.example.ids.len(), self.example.runs.len());
+        let appended = self.renderer.append(&fields, &mut self.example);
+        let length = self.example.ids.len() - start;
+        self.example.truncate(start, run_start);
+        appended.ok()?;
         let texts = filter_texts(&fields, rationale);
         self.plan.read(&texts, &mut self.desk);
         let mut reasons = self.plan.failures(&texts, &mut self.desk);
         let teacher_answer = record.teacher_answer.as_deref();
         let mismatch = filter::check_answer(fields.answer, teacher_answer, rationale).err();
-        let length = check_length(self.example.ids.len(), self.config).err();
+        let length = check_length(length, self.config).err();
         reasons.extend(
             [mismatch, length]
                 .into_iter()

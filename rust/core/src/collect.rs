@@ -24,7 +24,7 @@ pub struct Collector<'a> {
     config: &'a Config,
     /// Absent in a dry run.
     writers: Option<Writers>,
-    seen: Seen,
+    seen: &'a Seen,
     near: Option<NearIndex>,
     /// Where what could be kept waits, if there is a choice to be made.
     choice: Option<Choice>,
@@ -82,7 +82,12 @@ struct Writers {
 
 impl<'a> Collector<'a> {
     /// A collector that writes to `directory`, or nowhere.
-    pub fn new(config: &'a Config, plan: &Plan, directory: Option<&Path>) -> Result<Self> {
+    pub fn new(
+        config: &'a Config,
+        plan: &Plan,
+        seen: &'a Seen,
+        directory: Option<&Path>,
+    ) -> Result<Self> {
         let writers = directory
             .map(|path| Writers::create(path, config))
             .transpose()?;
@@ -94,7 +99,7 @@ impl<'a> Collector<'a> {
         Ok(Self {
             config,
             writers,
-            seen: Seen::default(),
+            seen,
             near: plan.near().map(|(_, options)| NearIndex::new(options)),
             choice: Choice::new(config, directory)?,
             trials: config.dry_run.then(|| Trials::new(config, plan)),
@@ -130,6 +135,7 @@ impl<'a> Collector<'a> {
             }
             let kept = match &candidate.state {
                 State::Rejected(rejection) => Err(rejection.clone()),
+                State::Duplicate => Err(duplicate()),
                 State::Rendered(rendered) => self.last_filters(example_id, rendered),
             };
             match kept {
@@ -195,9 +201,9 @@ impl<'a> Collector<'a> {
         example_id: i64,
         rendered: &'b Rendered,
     ) -> Result<(&'b Rendered, Range<usize>), Rejection> {
-        if self.config.has(Reason::ExactDuplicate) && !self.seen.insert(rendered.key) {
-            let problem = "an earlier candidate has the same question, answer and rationale";
-            return Err(Rejection::new(Reason::ExactDuplicate, "line", problem));
+        let tokenized = rendered.failed_at == usize::MAX;
+        if self.config.has(Reason::ExactDuplicate) && !self.seen.insert(rendered.key, tokenized) {
+            return Err(duplicate());
         }
         // The worker made a key only if no filter before it rejects the candidate.
         if let (Some(index), Some(key)) = (&mut self.near, &rendered.near)
@@ -346,6 +352,11 @@ impl<'a> Collector<'a> {
             "mend the records or change `prepare`",
         )
     }
+}
+
+fn duplicate() -> Rejection {
+    let problem = "an earlier candidate has the same question, answer and rationale";
+    Rejection::new(Reason::ExactDuplicate, "line", problem)
 }
 
 impl Writers {

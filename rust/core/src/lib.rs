@@ -12,6 +12,7 @@ pub mod collect;
 pub mod config;
 pub mod error;
 pub mod filter;
+pub mod hashed;
 pub mod import;
 pub mod input;
 pub mod manifest;

@@ -4,15 +4,34 @@
 //! probability of 10⁻²¹, and the texts need not be kept.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::hashed::ByHash;
 use crate::record::trimmed;
 
-/// The hash of a candidate's trimmed fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The hash of a candidate's trimmed fields; its lowest bit is free.
+#[derive(Debug, Clone, Copy)]
 pub struct Key(u128);
+
+/// The free bit of a [`Key`]: whether the candidate was tokenized.
+const TOKENIZED: u128 = 1;
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 | TOKENIZED == other.0 | TOKENIZED
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(self.0 | TOKENIZED);
+    }
+}
 
 impl Key {
     /// The key of these fields. A rationale that the template does without is `None`.
@@ -31,37 +50,37 @@ impl Key {
     }
 }
 
-/// The keys of all candidates so far.
+/// The keys of all candidates so far, in shards with a lock each.
+///
+/// The collector adds to it in the order of the candidates. The workers may ask it whether they can
+/// spare themselves the tokens of one: what it says yes to came earlier, so the collector will find
+/// the same, whoever was faster.
 #[derive(Debug, Default)]
-pub struct Seen(HashSet<Key, BuildHasherDefault<Truncate>>);
+pub struct Seen([Mutex<Keys>; SHARDS]);
+
+type Keys = HashSet<Key, ByHash>;
+
+const SHARDS: usize = 16;
 
 impl Seen {
-    /// Whether `key` is new; it is not the next time.
-    pub fn insert(&mut self, key: Key) -> bool {
-        self.0.insert(key)
-    }
-}
-
-/// A key is a hash already.
-#[derive(Debug, Default)]
-struct Truncate(u64);
-
-impl Hasher for Truncate {
-    fn finish(&self) -> u64 {
-        self.0
+    /// Whether `key` is new; it is not the next time. `tokenized` tells whether the candidate could
+    /// be: its fields pass the template.
+    pub fn insert(&self, key: Key, tokenized: bool) -> bool {
+        let flag = if tokenized { TOKENIZED } else { 0 };
+        self.shard(key).insert(Key(key.0 & !TOKENIZED | flag))
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        // Only for keys, which are written as one u128.
-        for part in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..part.len()].copy_from_slice(part);
-            self.0 ^= u64::from_le_bytes(word);
-        }
+    /// Whether a candidate with this key was tokenized; all that follow it are duplicates, and
+    /// nothing that comes before duplicates in the order of reasons rejects them.
+    pub fn was_tokenized(&self, key: Key) -> bool {
+        let shard = self.shard(key);
+        shard.get(&key).is_some_and(|Key(key)| key & TOKENIZED != 0)
     }
 
-    fn write_u128(&mut self, key: u128) {
-        self.0 = key as u64;
+    fn shard(&self, key: Key) -> MutexGuard<'_, Keys> {
+        let shard = &self.0[(key.0 >> 32) as usize % SHARDS];
+        // No one panics while holding the lock.
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,10 +100,24 @@ mod tests {
 
     #[test]
     fn the_second_is_the_duplicate() {
-        let mut seen = Seen::default();
+        let seen = Seen::default();
         let key = Key::of("q", "a", Some("r"));
-        assert!(seen.insert(key));
-        assert!(!seen.insert(key));
-        assert!(seen.insert(Key::of("q", "a", Some("s"))));
+        assert!(seen.insert(key, true));
+        assert!(!seen.insert(key, true));
+        assert!(!seen.insert(key, false));
+        assert!(seen.insert(Key::of("q", "a", Some("s")), true));
+    }
+
+    #[test]
+    fn a_worker_hears_of_what_the_first_was() {
+        let seen = Seen::default();
+        let (rendered, failed) = (Key::of("q", "a", None), Key::of("q", "b", None));
+        assert!(!seen.was_tokenized(rendered));
+        seen.insert(rendered, true);
+        seen.insert(rendered, false);
+        seen.insert(failed, false);
+        seen.insert(failed, true);
+        assert!(seen.was_tokenized(rendered));
+        assert!(!seen.was_tokenized(failed));
     }
 }

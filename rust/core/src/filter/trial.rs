@@ -69,7 +69,7 @@ impl Trials {
         place: impl Fn() -> String,
     ) {
         let mut reasons = trial.reasons.clone();
-        if !self.seen.insert(trial.key) {
+        if !self.seen.insert(trial.key, true) {
             reasons.push(Reason::ExactDuplicate);
         }
         if let (Some(index), Some(key)) = (&mut self.near, &trial.near)

@@ -90,6 +90,12 @@ pub struct Example {
 }
 
 impl Example {
+    /// Forgets all but the first tokens and runs.
+    pub fn truncate(&mut self, ids: usize, runs: usize) {
+        self.ids.truncate(ids);
+        self.runs.truncate(runs);
+    }
+
     /// The code of each token's span kind.
     pub fn kinds(&self) -> Vec<u8> {
         let kinds = |run: &Run| std::iter::repeat_n(run.kind, run.tokens as usize);
@@ -158,8 +164,15 @@ impl Renderer {
     /// # Errors
     /// Why the candidate must be rejected; `example` then holds nothing of use.
     pub fn example(&self, fields: &Fields<'_>, example: &mut Example) -> Result<(), RenderProblem> {
-        example.ids.clear();
-        example.runs.clear();
+        example.truncate(0, 0);
+        self.append(fields, example)
+    }
+
+    /// Tokenizes a record behind what `example` holds.
+    ///
+    /// # Errors
+    /// Why the candidate must be rejected; what was appended is then of no use.
+    pub fn append(&self, fields: &Fields<'_>, example: &mut Example) -> Result<(), RenderProblem> {
         let fields = &self.trimmed(fields)?;
         match &self.chat {
             None => self.plain(fields, example),
@@ -265,8 +278,10 @@ impl Renderer {
     fn plain(&self, fields: &Fields<'_>, example: &mut Example) -> Result<(), RenderProblem> {
         let question = Question::of(fields.question);
         if !self.prompts.get(question, example) {
+            let (start, run_start) = (example.ids.len(), example.runs.len());
             self.plain_prompt(fields.question, example)?;
-            self.prompts.insert(question, example);
+            let runs = &example.runs[run_start..];
+            self.prompts.insert(question, &example.ids[start..], runs);
         }
         example.scratch.text.clear();
         self.write_completion(fields, &mut example.scratch.text);

@@ -9,17 +9,17 @@
 //! for each thread, which sees only its share of them.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Example;
 use super::spans::Run;
+use crate::hashed::ByHash;
 
 const SHARDS: usize = 16;
-/// Tokens of a shard at most: 4 MiB, in all shards 64 MiB.
-const SHARD_TOKENS: usize = 1 << 20;
+/// Words of a shard at most: 4 MiB, in all shards 64 MiB.
+const SHARD_WORDS: usize = 1 << 20;
 
 /// Tokens and kinds by question.
 #[derive(Default)]
@@ -33,14 +33,16 @@ pub(super) struct Question(u128);
 
 #[derive(Default)]
 struct Shard {
-    prompts: HashMap<u128, Prompt>,
-    ids: Vec<u32>,
-    runs: Vec<Run>,
+    prompts: HashMap<u128, Prompt, ByHash>,
+    /// The runs of a prompt, two words each, then its ids: together, as memory is slow.
+    words: Vec<u32>,
 }
 
+/// Where a prompt begins, and how many there are of what.
 struct Prompt {
-    ids: Range<u32>,
-    runs: Range<u32>,
+    start: u32,
+    runs: u32,
+    ids: u32,
 }
 
 impl Question {
@@ -53,31 +55,40 @@ impl Prompts {
     /// Appends the prompt of a question to an example; `false` where it is not known.
     pub fn get(&self, question: Question, example: &mut Example) -> bool {
         let shard = self.shard(question);
-        let Some(Prompt { ids, runs }) = shard.prompts.get(&question.0) else {
+        let Some(&Prompt { start, runs, ids }) = shard.prompts.get(&question.0) else {
             return false;
         };
-        let (ids, runs) = (range(ids), range(runs));
-        example.ids.extend_from_slice(&shard.ids[ids]);
-        example.runs.extend_from_slice(&shard.runs[runs]);
+        let words = &shard.words[start as usize..];
+        let (runs, rest) = words.split_at(2 * runs as usize);
+        let run = |&[kind, tokens]: &[u32; 2]| Run {
+            kind: kind as u8,
+            tokens,
+        };
+        example.runs.extend(runs.as_chunks().0.iter().map(run));
+        example.ids.extend_from_slice(&rest[..ids as usize]);
         true
     }
 
-    /// Remembers the prompt of a question, which is all that `example` holds so far.
-    pub fn insert(&self, question: Question, example: &Example) {
-        if example.ids.len() > SHARD_TOKENS {
+    /// Remembers the prompt of a question.
+    pub fn insert(&self, question: Question, ids: &[u32], runs: &[Run]) {
+        let count = 2 * runs.len() + ids.len();
+        if count > SHARD_WORDS {
             return;
         }
         let mut shard = self.shard(question);
         let shard = &mut *shard;
-        if shard.ids.len() + example.ids.len() > SHARD_TOKENS {
+        if shard.words.len() + count > SHARD_WORDS {
             shard.prompts.clear();
-            shard.ids.clear();
-            shard.runs.clear();
+            shard.words.clear();
         }
         let prompt = Prompt {
-            ids: appended(&mut shard.ids, &example.ids),
-            runs: appended(&mut shard.runs, &example.runs),
+            start: shard.words.len() as u32,
+            runs: runs.len() as u32,
+            ids: ids.len() as u32,
         };
+        let pair = |run: &Run| [u32::from(run.kind), run.tokens];
+        shard.words.extend(runs.iter().flat_map(pair));
+        shard.words.extend_from_slice(ids);
         shard.prompts.insert(question.0, prompt);
     }
 
@@ -88,28 +99,13 @@ impl Prompts {
     }
 }
 
-fn appended<T: Copy>(all: &mut Vec<T>, more: &[T]) -> Range<u32> {
-    // A shard has fewer than 2³² of either: there is no run without a token.
-    let start = all.len() as u32;
-    all.extend_from_slice(more);
-    start..all.len() as u32
-}
-
-fn range(range: &Range<u32>) -> Range<usize> {
-    range.start as usize..range.end as usize
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn example(id: u32, count: usize) -> Example {
+    fn insert(prompts: &Prompts, question: Question, id: u32, count: usize) {
         let tokens = count as u32;
-        Example {
-            ids: vec![id; count],
-            runs: vec![Run { kind: 1, tokens }],
-            ..Example::default()
-        }
+        prompts.insert(question, &vec![id; count], &[Run { kind: 1, tokens }]);
     }
 
     #[test]
@@ -117,22 +113,28 @@ mod tests {
         let prompts = Prompts::default();
         let question = |number: u32| Question(u128::from(number) * SHARDS as u128);
         for number in 0..100 {
-            prompts.insert(question(number), &example(number, 100_000));
-            let mut found = example(7, 1);
+            insert(&prompts, question(number), number, 100_000);
+            let run = |kind, tokens| Run { kind, tokens };
+            let mut found = Example {
+                ids: vec![7],
+                runs: vec![run(0, 1)],
+                ..Example::default()
+            };
             assert!(prompts.get(question(number), &mut found));
             assert_eq!(found.ids[..2], [7, number]);
-            assert_eq!(found.runs.len(), 2);
+            assert_eq!(found.ids.len(), 100_001);
+            assert_eq!(found.runs, [run(0, 1), run(1, 100_000)]);
         }
         assert!(!prompts.get(question(0), &mut Example::default()));
         let shard = prompts.shard(question(0));
-        assert!(shard.ids.len() <= SHARD_TOKENS && shard.prompts.len() <= 10);
+        assert!(shard.words.len() <= SHARD_WORDS && shard.prompts.len() <= 10);
     }
 
     #[test]
     fn a_prompt_without_end_is_not_kept() {
         let prompts = Prompts::default();
         let question = Question::of("q");
-        prompts.insert(question, &example(0, SHARD_TOKENS + 1));
+        insert(&prompts, question, 0, SHARD_WORDS);
         assert!(!prompts.get(question, &mut Example::default()));
     }
 }

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::vocab::{Merge, Vocabulary};
+use super::vocab::{NO_MERGE, Vocabulary};
 
 /// Pieces up to this many bytes are merged in an array: quadratic, but without a heap.
 const SHORT: usize = 48;
@@ -20,11 +20,11 @@ pub struct MergeScratch {
     heap: BinaryHeap<Reverse<Candidate>>,
 }
 
-/// A symbol and what it becomes with the one after it.
+/// A symbol and the rank of its merge with the one after it.
 #[derive(Clone, Copy)]
 struct Part {
     id: u32,
-    with_next: Merge,
+    with_next: u32,
 }
 
 /// A symbol in a doubly linked list.
@@ -42,7 +42,6 @@ struct Candidate {
     at: u32,
     id: u32,
     next_id: u32,
-    merged_id: u32,
 }
 
 /// No symbol.
@@ -62,25 +61,26 @@ fn merge_short(vocab: &Vocabulary, piece: &[u8], parts: &mut Vec<Part>, ids: &mu
     parts.extend(piece.iter().enumerate().map(|(i, &byte)| Part {
         id: vocab.byte_id(byte),
         with_next: match piece.get(i + 1) {
-            Some(&next) => vocab.merge_bytes(byte, next),
-            None => Merge::NONE,
+            Some(&next) => vocab.byte_rank(byte, next),
+            None => NO_MERGE,
         },
     }));
     while let Some((at, best)) = parts
         .iter()
         .map(|part| part.with_next)
         .enumerate()
-        .min_by_key(|(_, merge)| merge.rank)
-        && best != Merge::NONE
+        .min_by_key(|(_, rank)| *rank)
+        && best != NO_MERGE
     {
+        let id = vocab.joined(best);
         parts.remove(at + 1);
-        parts[at].id = best.id;
+        parts[at].id = id;
         parts[at].with_next = match parts.get(at + 1) {
-            Some(next) => vocab.merge(best.id, next.id),
-            None => Merge::NONE,
+            Some(next) => vocab.rank(id, next.id),
+            None => NO_MERGE,
         };
         if at > 0 {
-            parts[at - 1].with_next = vocab.merge(parts[at - 1].id, best.id);
+            parts[at - 1].with_next = vocab.rank(parts[at - 1].id, id);
         }
     }
     ids.extend(parts.iter().map(|part| part.id));
@@ -98,13 +98,12 @@ fn merge_long(vocab: &Vocabulary, piece: &[u8], scratch: &mut MergeScratch, ids:
     let candidate = |symbols: &[Symbol], at: u32| {
         let symbol = symbols[at as usize];
         let next_id = symbols.get(symbol.next as usize)?.id;
-        let merge = vocab.merge(symbol.id, next_id);
-        (merge != Merge::NONE).then_some(Reverse(Candidate {
-            rank: merge.rank,
+        let rank = vocab.rank(symbol.id, next_id);
+        (rank != NO_MERGE).then_some(Reverse(Candidate {
+            rank,
             at,
             id: symbol.id,
             next_id,
-            merged_id: merge.id,
         }))
     };
     let mut first = std::mem::take(heap).into_vec();
@@ -121,7 +120,7 @@ fn merge_long(vocab: &Vocabulary, piece: &[u8], scratch: &mut MergeScratch, ids:
         }
         // A symbol that is merged away keeps no id, so candidates that name it are stale.
         symbols[left.next as usize].id = NONE;
-        symbols[best.at as usize].id = best.merged_id;
+        symbols[best.at as usize].id = vocab.joined(best.rank);
         symbols[best.at as usize].next = right.next;
         if let Some(after) = symbols.get_mut(right.next as usize) {
             after.previous = best.at;

@@ -10,33 +10,19 @@ use serde_json::value::RawValue;
 
 use super::json::{MergeList, Model, TokenList, Vocab, to_bytes};
 
-/// What two adjacent symbols become.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Merge {
-    /// Order in which merges are applied: lowest first.
-    pub rank: u32,
-    /// Id of the merged symbol.
-    pub id: u32,
-}
+/// The rank of two symbols that do not merge; after every other.
+pub const NO_MERGE: u32 = u32::MAX;
 
-impl Merge {
-    /// The two symbols do not merge; ranks after every merge.
-    pub const NONE: Self = Self {
-        rank: u32::MAX,
-        id: u32::MAX,
-    };
-}
-
-/// Ids are below this, so that tables by id stay small.
-const ID_LIMIT: u32 = 1 << 24;
+/// Ids are below this, so that tables by id stay small and three ids fit a word.
+const ID_LIMIT: u32 = 1 << 21;
 /// Odd multipliers (golden ratio, and xxHash's second prime): the high bits of a product are mixed.
 const MIX: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f];
 
 /// Tables that answer every question of the encoder but added tokens.
 pub struct Vocabulary {
     byte_ids: [u32; 256],
-    /// Merges of two single bytes, by first × 256 + second.
-    byte_merges: Box<[Merge]>,
+    /// Ranks of the merges of two single bytes, by first × 256 + second.
+    byte_ranks: Box<[u32]>,
     merges: MergeTable,
     /// Bytes that an id stands for, by id.
     byte_lengths: Vec<u32>,
@@ -84,8 +70,8 @@ impl Vocabulary {
         }
         Ok(Self {
             byte_ids,
-            byte_merges: vec![Merge::NONE; 1 << 16].into_boxed_slice(),
-            merges: MergeTable::with_capacity(0),
+            byte_ranks: vec![NO_MERGE; 1 << 16].into_boxed_slice(),
+            merges: MergeTable::new(&[])?,
             byte_lengths,
             tokens,
             foreign,
@@ -105,18 +91,14 @@ impl Vocabulary {
                 second.join().unwrap_or_else(|panic| resume_unwind(panic)),
             ]
         });
-        self.merges = MergeTable::with_capacity(merges.len());
-        let mut rank = 0;
-        for half in halves {
-            for [first, second, id] in half? {
-                self.merges.insert(first, second, Merge { rank, id });
-                rank += 1;
-            }
-        }
+        let [first, second] = halves;
+        let mut all = first?;
+        all.extend(second?);
+        self.merges = MergeTable::new(&all)?;
         let byte_ids = self.byte_ids.iter();
         for (first, &first_id) in byte_ids.enumerate() {
             for (second, &second_id) in self.byte_ids.iter().enumerate() {
-                self.byte_merges[first << 8 | second] = self.merges.get(first_id, second_id);
+                self.byte_ranks[first << 8 | second] = self.merges.rank(first_id, second_id);
             }
         }
         Ok(self)
@@ -150,16 +132,22 @@ impl Vocabulary {
         self.byte_ids[usize::from(byte)]
     }
 
-    /// What two single bytes become.
+    /// Order in which the merge of two single bytes is applied, lowest first, or [`NO_MERGE`].
     #[inline]
-    pub fn merge_bytes(&self, first: u8, second: u8) -> Merge {
-        self.byte_merges[usize::from(first) << 8 | usize::from(second)]
+    pub fn byte_rank(&self, first: u8, second: u8) -> u32 {
+        self.byte_ranks[usize::from(first) << 8 | usize::from(second)]
     }
 
-    /// What the symbols `first` and `second` become.
+    /// The same of the symbols `first` and `second`.
     #[inline]
-    pub fn merge(&self, first: u32, second: u32) -> Merge {
-        self.merges.get(first, second)
+    pub fn rank(&self, first: u32, second: u32) -> u32 {
+        self.merges.rank(first, second)
+    }
+
+    /// The symbol that the merge of a rank makes.
+    #[inline]
+    pub fn joined(&self, rank: u32) -> u32 {
+        self.merges.joined[rank as usize]
     }
 
     /// The id of a piece that is taken whole, whatever the merges say (`ignore_merges`).
@@ -228,60 +216,69 @@ fn set_length(byte_lengths: &mut Vec<u32>, id: u32, bytes: usize) -> Result<(), 
     Ok(())
 }
 
-/// Open addressing from a pair of ids to its merge.
+/// Open addressing from a pair of ids to the rank of its merge.
+///
+/// A pair that is looked up is usually not in any cache of the processor, so a slot is one word, and
+/// one look at memory tells the rank: the table of 151,387 merges takes 4 MiB.
 struct MergeTable {
-    slots: Box<[Slot]>,
+    /// The first and the second id, then the rank + 1; 0 is free.
+    slots: Box<[u64]>,
     shift: u32,
-}
-
-#[derive(Clone, Copy)]
-struct Slot {
-    pair: u64,
-    merge: Merge,
+    /// What pairs become, by rank.
+    joined: Vec<u32>,
 }
 
 impl MergeTable {
-    const FREE: Slot = Slot {
-        pair: u64::MAX,
-        merge: Merge::NONE,
-    };
+    /// Bits of each of the three parts of a slot: all ids are below [`ID_LIMIT`].
+    const BITS: u32 = ID_LIMIT.trailing_zeros();
 
-    /// A table at most half full.
-    fn with_capacity(merges: usize) -> Self {
-        let size = (merges * 2).next_power_of_two().max(2);
-        Self {
-            slots: vec![Self::FREE; size].into_boxed_slice(),
-            shift: u64::BITS - size.trailing_zeros(),
+    /// A table at most half full, of the ids of the first, the second and the joined token of each
+    /// merge; the last of several merges of one pair counts.
+    fn new(merges: &[[u32; 3]]) -> Result<Self, String> {
+        if merges.len() >= 1 << Self::BITS {
+            return Err(format!("{} merges", merges.len()));
         }
+        let size = (merges.len() * 2).next_power_of_two().max(2);
+        let mut table = Self {
+            slots: vec![0; size].into_boxed_slice(),
+            shift: u64::BITS - size.trailing_zeros(),
+            joined: merges.iter().map(|merge| merge[2]).collect(),
+        };
+        for (&[first, second, _], rank) in merges.iter().zip(1..) {
+            let slot = table.find(first, second);
+            table.slots[slot] = Self::pair(first, second) << Self::BITS | rank;
+        }
+        Ok(table)
+    }
+
+    #[inline]
+    fn pair(first: u32, second: u32) -> u64 {
+        u64::from(first) << Self::BITS | u64::from(second)
     }
 
     /// The slot of a pair, or the free one where it would be.
     #[inline]
-    fn slot(&self, first: u32, second: u32) -> usize {
-        let pair = u64::from(first) << 32 | u64::from(second);
+    fn find(&self, first: u32, second: u32) -> usize {
+        let pair = Self::pair(first, second);
         let mut slot = (pair.wrapping_mul(MIX[0]) >> self.shift) as usize;
-        while self.slots[slot].pair != pair && self.slots[slot].pair != u64::MAX {
+        while self.slots[slot] >> Self::BITS != pair && self.slots[slot] != 0 {
             slot = (slot + 1) & (self.slots.len() - 1);
         }
         slot
     }
 
-    fn makes(&self, id: u32) -> bool {
-        self.slots.iter().any(|slot| slot.merge.id == id)
-    }
-
+    /// The rank of a pair's merge; [`NO_MERGE`] where it does not merge.
     #[inline]
-    fn get(&self, first: u32, second: u32) -> Merge {
-        self.slots[self.slot(first, second)].merge
+    fn rank(&self, first: u32, second: u32) -> u32 {
+        let rank = self.slots[self.find(first, second)] & ((1 << Self::BITS) - 1);
+        // The rank of a free slot wraps around to none.
+        (rank as u32).wrapping_sub(1)
     }
 
-    /// The last of several merges of one pair counts.
-    fn insert(&mut self, first: u32, second: u32, merge: Merge) {
-        let slot = self.slot(first, second);
-        self.slots[slot] = Slot {
-            pair: u64::from(first) << 32 | u64::from(second),
-            merge,
-        };
+    fn makes(&self, id: u32) -> bool {
+        let ranks = || self.slots.iter().map(|slot| slot & ((1 << Self::BITS) - 1));
+        self.joined.contains(&id)
+            && ranks().any(|rank| rank > 0 && self.joined[rank as usize - 1] == id)
     }
 }
 
