@@ -5,6 +5,8 @@ Exit codes: 0 done, 1 failed, 2 bad input (`place: what is wrong; what to do`, w
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -128,6 +130,9 @@ def prepare(
     from limbeck.prepare import prepare as prepare_records
     from limbeck.recipes.load import load_stage, override
 
+    # Else Python's last collection walks all that the imports made: 26 ms of a run's 378 ms of
+    # processor time without records.
+    atexit.register(gc.freeze)
     whole = load_stage(recipe) if recipe else None
     chosen: dict[str, Any] = {
         "template": template,
