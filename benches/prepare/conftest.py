@@ -21,7 +21,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import process
-from ways import FILTERS, ROOT, limbeck
+from ways import ROOT, limbeck
+from ways import filters as filters_of
 
 
 def pytest_addoption(parser):
@@ -61,11 +62,11 @@ class Inputs:
 
 
 @pytest.fixture(scope="session")
-def recipes(tmp_path_factory):
+def recipes(shared, tmp_path_factory):
     """A recipe file for each choice of filters."""
     folder = tmp_path_factory.mktemp("recipes")
     files = {}
-    for name, filters in FILTERS.items():
+    for name, filters in filters_of(shared).items():
         files[name] = folder / f"{name}.yaml"
         section = "{}" if filters is None else f"{{filters: {json.dumps(filters)}}}"
         files[name].write_text(f"method: think_first\nstudent: none\nprepare: {section}\n")

@@ -8,8 +8,24 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 LIMBECK = Path(sys.executable).parent / "limbeck"
 
-#: Filters of each kind of run; None is the default of a recipe.
-FILTERS = {"none": [], "default": None}
+
+def filters(shared):
+    """Filters of each kind of run; None is the default of a recipe."""
+    against = [str(shared / "data" / "gsm8k" / "test.jsonl")]
+    return {
+        "none": [],
+        "default": None,
+        "all": [
+            "answer_mismatch",
+            "exact_duplicate",
+            "near_duplicate",
+            "repetition",
+            {"name": "contaminated", "against": against},
+            "answer_leak",
+            "charset",
+            {"name": "over_cap", "max_per_question": 4},
+        ],
+    }
 
 
 def limbeck(corpus, tokenizer, out, *, threads, recipe):

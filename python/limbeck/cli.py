@@ -167,6 +167,11 @@ def prepare(
         from limbeck.dropped import dropped_table
 
         out().print(dropped_table(manifest.dropped))
+        if not manifest.examples:
+            raise InputError(
+                f"{', '.join(paths)}: every one of {manifest.records.read} candidates would be "
+                "rejected; mend the records or change `prepare`"
+            )
     typer.echo(summary(manifest))
     warning = few_steps(manifest.steps, whole.train if whole else Train())
     if warning:

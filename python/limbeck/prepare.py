@@ -184,7 +184,7 @@ def prepare(
             recipe needs.
         overwrite: Replace an earlier preparation at `output_dir`.
         strict: Stop at the first malformed record instead of rejecting it.
-        dry_run: Count, and write nothing.
+        dry_run: Count, and write nothing; that nothing would be kept is no error then.
         threads: Threads to use; 0 takes all cores. The output does not depend on it.
         progress: Called with input bytes done, input bytes in all (0: unknown), and a text.
 

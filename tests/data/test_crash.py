@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 
 from limbeck.config import Prepare, Source
+from limbeck.config import check as checked
 from limbeck.errors import InputError
 from limbeck.prepare import native_config, prepare
 
-#: Of each kind: runs that write anew, and runs that replace.
-KILLS = 25
+#: Of each kind: runs that write anew and runs that replace, each with and without a choice.
+KILLS = 13
 RUN = "import sys; from limbeck import _native; _native.prepare(sys.stdin.read())"
 
 
@@ -52,16 +53,18 @@ def begun(process: subprocess.Popen[str], output: Path) -> bool:
     return False
 
 
-def check(output: Path, opened: Callable[[Path], Any], template: str) -> None:
+def check(output: Path, opened: Callable[[Path], Any], template: str, examples: int) -> None:
     """A directory that says it is complete is."""
     import datasets
 
     manifest = opened(output).manifest
     assert len(datasets.load_from_disk(str(output))) == manifest["rows"]
-    assert len(opened(output).examples) == manifest["examples"] == 5_000
+    assert len(opened(output).examples) == manifest["examples"] == examples
+    assert not (output / "choice.spill").exists()
     assert manifest["template"] == template
 
 
+@pytest.mark.parametrize("has_choice", [False, True])
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_p7_killed_runs_leave_nothing_half_done(
     records: Path,
@@ -69,13 +72,19 @@ def test_p7_killed_runs_leave_nothing_half_done(
     tmp_path: Path,
     opened: Callable[[Path], Any],
     overwrite: bool,
+    has_choice: bool,
 ) -> None:
     output = tmp_path / "out"
+    # The cap drops the third copy of the records, and the weights half of the second.
+    weights = (1.0, 0.5, None) if has_choice else (None,)
+    filters = [{"name": "over_cap", "max_per_question": 2}] if has_choice else []
+    examples = 7_500 if has_choice else 5_000
 
     def config(template: str) -> dict[str, Any]:
+        section = {"template": template, "packing_window": 1000, "filters": filters}
         config = native_config(
-            Prepare(template=template, packing_window=1000),
-            inputs=[Source(path=str(records))],
+            checked(Prepare, section),
+            inputs=[Source(path=str(records), weight=weight) for weight in weights],
             tokenizer=tokenizer,
             output_dir=output,
             keep_rationale=False,
@@ -90,7 +99,7 @@ def test_p7_killed_runs_leave_nothing_half_done(
     begin = time.perf_counter()
     assert process.wait() == 0
     seconds = time.perf_counter() - begin
-    check(output, opened, "answer-first")
+    check(output, opened, "answer-first", examples)
 
     delays = random.Random(7)
     killed = 0
@@ -110,13 +119,13 @@ def test_p7_killed_runs_leave_nothing_half_done(
         if before and json.loads((output / "manifest.json").read_text()) == before:
             continue  # what was checked when it was written
         if output.exists():
-            check(output, opened, template)
+            check(output, opened, template, examples)
     assert killed == KILLS
 
     # The next run is not hindered by what the killed ones left, and clears it away.
     process = start(config("answer-first") | {"overwrite": True})
     assert process.wait() == 0
-    check(output, opened, "answer-first")
+    check(output, opened, "answer-first", examples)
     assert not list(tmp_path.glob(".out*"))
 
 

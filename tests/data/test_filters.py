@@ -6,6 +6,8 @@ import itertools
 import json
 import random
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -165,7 +167,7 @@ def test_contamination_is_found_as_defined(run: Any, shared: Path, tmp_path: Pat
     expected = {
         n
         for n, each in enumerate(mine)
-        if twin.is_contaminated((each["question"], each["rationale"]), questions, settings)
+        if twin.contaminated((each["question"], each["rationale"]), questions, settings)
     }
     assert {n for n, line in rejected.items() if line["reason"] == "contaminated"} == expected
     assert expected.isdisjoint(range(150))
@@ -187,9 +189,11 @@ def test_charset(run: Any, records: list[dict[str, Any]]) -> None:
         "rationale: 0.27 of the letters are Latin, Greek; first other 'э'",
         "rationale: 1 broken characters, first U+FFFD",
     ]
-    assert twin.has_broken(broken["rationale"], 0.0)
+    for each, field in ((cyrillic, "rationale"), (broken, "rationale"), (GOOD, None)):
+        assert twin.charset(each, options("charset")) == field
     for each in records:
-        assert not twin.has_broken((each["question"], each["rationale"]), 0.0)
+        texts = {name: each[name] for name in GOOD}
+        assert twin.charset(texts, options("charset")) is None
     with pytest.raises(InputError, match=r"filters.0.scripts: there is no script .Latn1."):
         run([GOOD], {"name": "charset", "scripts": ["Latn1"]})
 
@@ -302,6 +306,24 @@ def test_a_dry_run_says_what_each_filter_drops(run: Any, tokenizer: Path, tmp_pa
     ]
     assert dropped_table(manifest.dropped).row_count == 4
     assert not (tmp_path / "dry").exists()
+
+
+def test_a_dry_run_of_which_nothing_is_left_shows_its_table_first(
+    write: Callable[..., Path], tokenizer: Path, tmp_path: Path
+) -> None:
+    write([GOOD | {"teacher_answer": "2"}, GOOD | {"rationale": ""}])
+    command = ["prepare", "records.jsonl", "--tokenizer", str(tokenizer), "--output-dir", "out"]
+    result = subprocess.run(
+        [Path(sys.executable).parent / "limbeck", *command, "--dry-run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert re.search(r"answer_mismatch +1 +1 +records.jsonl:1", result.stdout)
+    fault = "records.jsonl: every one of 2 candidates would be rejected; mend the records"
+    assert fault in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(

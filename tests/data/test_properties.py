@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from limbeck.config import Prepare
+from limbeck.config import Prepare, Source, check
 from limbeck.prepare import Manifest, prepare
 
 KINDS = ("prompt", "question", "answer", "rationale", "semantic", "soft_prompt", "end")
@@ -25,7 +25,25 @@ def source(shared: Path) -> list[Path]:
     return [shared / "data/cot" / f"{name}.jsonl" for name in ("singleeq", "strategy_qa")]
 
 
-@pytest.fixture(scope="module", params=["gpt2", "qwen"])
+def everything(shared: Path, **settings: Any) -> Prepare:
+    """A section with every filter on."""
+    names = ["answer_mismatch", "exact_duplicate", "near_duplicate", "repetition", "answer_leak"]
+    against = [str(shared / "data/gsm8k/test.jsonl")]
+    filters = [
+        *names,
+        {"name": "contaminated", "against": against},
+        "charset",
+        {"name": "over_cap", "max_per_question": 1},
+    ]
+    return check(Prepare, {"filters": filters, **settings})
+
+
+def weighted(source: list[Path]) -> list[Source]:
+    """Twice as many examples of the second source as of the first."""
+    return [Source(path=str(path), weight=n + 1.0) for n, path in enumerate(source)]
+
+
+@pytest.fixture(scope="module", params=["gpt2", "qwen", "gpt2, every filter"])
 def prepared(
     request: pytest.FixtureRequest,
     shared: Path,
@@ -33,13 +51,19 @@ def prepared(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Manifest, Path]:
     """Prepared with small rows and windows, so that there are many of both."""
-    tokenizer = shared / "tokenizers" / f"{request.param}.json"
+    name, _, is_filtered = request.param.partition(", ")
+    tokenizer = shared / "tokenizers" / f"{name}.json"
+    settings = {"max_length": 384, "packing_window": 500}
     manifest = prepare(
-        [str(path) for path in source],
+        weighted(source) if is_filtered else [str(path) for path in source],
         tokenizer=tokenizer,
         output_dir=tmp_path_factory.mktemp("properties") / "out",
-        recipe=Prepare(max_length=384, packing_window=500),
+        recipe=everything(shared, **settings) if is_filtered else check(Prepare, settings),
     )
+    if is_filtered:
+        first, second = (each.records for each in manifest.sources)
+        assert 2 * first.kept == second.kept
+        assert "not_sampled" in manifest.records.rejected
     return manifest, tokenizer
 
 
@@ -104,21 +128,27 @@ def test_p2_a_token_has_the_kind_of_its_first_byte(
         assert start == len(kinds)
         assert example.kinds == expected
         checked += 1
-    assert checked > 1500
+    assert checked > max(1000, 0.9 * manifest.examples)
 
 
+@pytest.mark.parametrize("is_filtered", [False, True])
 def test_p4_repeatable(
-    shared: Path, source: list[Path], tmp_path: Path, opened: Callable[[Path], Any]
+    shared: Path,
+    source: list[Path],
+    tmp_path: Path,
+    opened: Callable[[Path], Any],
+    is_filtered: bool,
 ) -> None:
     files = []
+    settings = {"max_length": 512, "packing_window": 700}
     for threads in (1, 2, 4, 2):
         output = tmp_path / f"{len(files)}"
         prepare(
-            [str(path) for path in source],
+            weighted(source) if is_filtered else [str(path) for path in source],
             tokenizer=shared / "tokenizers/gpt2.json",
             output_dir=output,
             threads=threads,
-            recipe=Prepare(max_length=512, packing_window=700),
+            recipe=everything(shared, **settings) if is_filtered else check(Prepare, settings),
         )
         files.append(opened(output).files())
     assert set(files[0]) == {

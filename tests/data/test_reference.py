@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from limbeck import _reference
 from limbeck._native import answers_equal, conclusion
 from limbeck._reference import answers
-from limbeck.config import Prepare, Source
+from limbeck.config import Prepare, Source, check
 from limbeck.prepare import native_config, prepare
 
 
@@ -29,9 +30,14 @@ def compare(
     keep_rationale: bool = False,
     domain: str | None = None,
     chat_template: str | None = None,
-) -> None:
-    """Prepare with both, and find no difference."""
-    sources = [Source(path=str(path), domain=domain) for path in inputs]
+    weights: list[float | None] | None = None,
+) -> dict[str, int]:
+    """Prepare with both, and find no difference; how many were rejected for each reason."""
+    weights = weights or [None] * len(inputs)
+    sources = [
+        Source(path=str(path), domain=domain, weight=weight)
+        for path, weight in zip(inputs, weights, strict=True)
+    ]
     manifest = prepare(
         sources,
         tokenizer=tokenizer,
@@ -98,6 +104,7 @@ def compare(
     assert directory.rows == twin.rows
     unverified = sum(not each.verified for each in twin.examples)
     assert manifest.records.unverified == unverified
+    return manifest.records.rejected
 
 
 @pytest.mark.parametrize("template", ["answer-first", "think-first", "answer-only"])
@@ -118,6 +125,90 @@ def test_real_records(
         section=Prepare(template=template, max_length=256, packing_window=300),
         keep_rationale=template == "answer-first",
     )
+
+
+def test_real_records_with_the_filters_of_one_candidate(
+    shared: Path, tmp_path: Path, opened: Callable[[Path], Any]
+) -> None:
+    inputs = []
+    for path in [*sorted((shared / "data/cot").glob("s*.jsonl")), shared / "data/gsm8k/test.jsonl"]:
+        with path.open("rb") as lines:
+            inputs.append(tmp_path / path.name)
+            inputs[-1].write_bytes(b"".join(itertools.islice(lines, 330)))
+    against = tmp_path / "against.jsonl"
+    against.write_bytes(b"".join(inputs[-1].open("rb").readlines()[:50]))
+    names = ["repetition", "charset", "answer_leak"]
+    rejected = compare(
+        inputs,
+        tokenizer=shared / "tokenizers/gpt2.json",
+        output=tmp_path / "out",
+        opened=opened,
+        section=check(
+            Prepare, {"filters": [*names, {"name": "contaminated", "against": [str(against)]}]}
+        ),
+    )
+    assert rejected["contaminated"] >= 50
+    assert rejected["repetition"] > 0
+
+
+def test_every_filter_at_once(
+    tokenizer: Path, tmp_path: Path, opened: Callable[[Path], Any]
+) -> None:
+    """Similarities far from the thresholds, where an estimate says the same as the exact one."""
+    chance = random.Random(3)
+
+    def text(words: int) -> list[str]:
+        return [f"word{chance.randrange(10_000)}" for _ in range(words)]
+
+    def records(questions: int) -> list[dict[str, str]]:
+        found = []
+        for n in range(questions):
+            question = f"{' '.join(text(6))} how many?"
+            thoughts = [text(60) for _ in range(4)]
+            thoughts += [[*thoughts[0][:45], *text(15)], [*thoughts[0][:30], *text(30)]]
+            thoughts += [[*thoughts[2][:59], "changed"], thoughts[3]]
+            if n % 3 == 0:
+                thoughts += [text(4) * 15, [*text(20), "\x07"], [*text(8), "привет" * 9]]
+            for thought in thoughts:
+                found.append({"question": question, "rationale": " ".join(thought), "answer": "7"})
+            found.append({**found[-1], "rationale": "The answer is 8."})
+            told = f"{question} The answer is 7."
+            found.append({"question": told, "rationale": " ".join(text(40)), "answer": "7"})
+        return found
+
+    inputs = [tmp_path / f"{n}.jsonl" for n in range(3)]
+    for path, questions in zip(inputs, (12, 7, 2), strict=True):
+        path.write_text("".join(f"{json.dumps(each)}\n" for each in records(questions)), "utf-8")
+    against = tmp_path / "against.jsonl"
+    against.write_text("".join(inputs[0].read_text("utf-8").splitlines(keepends=True)[:3]), "utf-8")
+    names = ["answer_leak", "charset", "repetition", "near_duplicate"]
+    filters = [
+        *names,
+        {"name": "contaminated", "against": [str(against)]},
+        {"name": "over_cap", "max_per_question": 5},
+        "answer_mismatch",
+        "exact_duplicate",
+    ]
+    for seed in (0, 1):
+        rejected = compare(
+            inputs,
+            tokenizer=tokenizer,
+            output=tmp_path / "out",
+            opened=opened,
+            section=check(Prepare, {"filters": filters, "max_length": 1024, "seed": seed}),
+            weights=[0.5, 0.5, None],
+        )
+        assert set(rejected) == {
+            "answer_leak",
+            "answer_mismatch",
+            "charset",
+            "contaminated",
+            "exact_duplicate",
+            "near_duplicate",
+            "not_sampled",
+            "over_cap",
+            "repetition",
+        }
 
 
 # Few words, so that duplicates and near misses come up; specials, which must stay text.

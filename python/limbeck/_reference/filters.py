@@ -6,9 +6,13 @@ MinHash is left out: `near` gives the exact Jaccard similarity, which the core e
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
+
+import regex
 
 from limbeck._reference import answers
 
@@ -20,7 +24,8 @@ LOOP_PERIOD = 64
 SENTENCE_WORDS = 6
 
 
-def words(text: str) -> list[Word]:
+@lru_cache(maxsize=1 << 14)
+def words(text: str) -> tuple[Word, ...]:
     """Runs of letters and digits in lower case; ideographs and kana are words of their own."""
     found: list[Word] = []
     run = ""
@@ -34,7 +39,7 @@ def words(text: str) -> list[Word]:
             if word:
                 found.append(("".join(map(str.lower, word)), len(word.encode())))
         run = ""
-    return found
+    return tuple(found)
 
 
 def _stands_alone(character: str) -> bool:
@@ -51,13 +56,16 @@ def ngrams(text: Sequence[Word], length: int) -> list[tuple[str, ...]]:
 
 def jaccard(left: Iterable[str], right: Iterable[str], shingle: int = 5) -> float:
     """The exact similarity of two candidates, given as the texts of their fields."""
-
-    def shingles(texts: Iterable[str]) -> set[tuple[str, ...]]:
-        every = [words(text) for text in texts]
-        return {run for text in every if text for run in ngrams(text, min(shingle, len(text)))}
-
-    a, b = shingles(left), shingles(right)
+    a, b = (
+        frozenset().union(*(_shingles(text, shingle) for text in texts)) for texts in (left, right)
+    )
     return len(a & b) / len(a | b) if a | b else 0.0
+
+
+@lru_cache(maxsize=1 << 14)
+def _shingles(text: str, shingle: int) -> frozenset[tuple[str, ...]]:
+    found = words(text)
+    return frozenset(ngrams(found, min(shingle, len(found)))) if found else frozenset()
 
 
 def repeats(rationale: str, options: Mapping[str, Any]) -> bool:
@@ -84,7 +92,7 @@ def _is_loop(names: list[str], repeats: int) -> bool:
     return False
 
 
-def _top(text: list[Word], n: int) -> int:
+def _top(text: Sequence[Word], n: int) -> int:
     """Bytes of the most frequent n-gram's occurrences that do not overlap."""
     seen: dict[tuple[str, ...], list[int]] = {}
     for first, run in enumerate(ngrams(text, n)):
@@ -101,7 +109,7 @@ def _top(text: list[Word], n: int) -> int:
     )
 
 
-def _duplicated(text: list[Word], n: int) -> int:
+def _duplicated(text: Sequence[Word], n: int) -> int:
     """Bytes of words in n-grams that stood before."""
     seen: set[tuple[str, ...]] = set()
     covered: set[int] = set()
@@ -154,39 +162,50 @@ def _lists_options(text: str) -> bool:
     return labels > 1 or "or" in text.lower().split()
 
 
-def is_contaminated(
+def contaminated(
     texts: tuple[str, str], questions: Sequence[str], options: Mapping[str, Any]
-) -> bool:
-    """Whether question or rationale hold text of evaluation `questions`."""
+) -> str | None:
+    """Which of question and rationale holds text of evaluation `questions` first."""
     n, short, common = options["ngram"], options["overlap_ngram"], options["common"]
-    asked = [words(question) for question in questions]
-
-    def rare(length: int) -> list[set[tuple[str, ...]]]:
-        runs = [set(ngrams(question, length)) for question in asked]
-        counts: dict[tuple[str, ...], int] = {}
-        for run in (run for each in runs for run in each):
-            counts[run] = counts.get(run, 0) + 1
-        return [{run for run in each if counts[run] <= common} for each in runs]
-
-    longs, shorts = rare(n), rare(short)
-    for index, text in enumerate(map(words, texts)):
+    asked = [[word for word, _ in words(question)] for question in questions]
+    longs, shorts = (_rare(tuple(questions), length, common) for length in (n, short))
+    for field, text in zip(("question", "rationale"), map(words, texts), strict=True):
         names = [word for word, _ in text]
-        if index == 0 and names and names in [[word for word, _ in each] for each in asked]:
-            return True
+        if field == "question" and names and names in asked:
+            return field
         mine, few = set(ngrams(text, n)), set(ngrams(text, short))
         if any(mine & each for each in longs):
-            return True
+            return field
         if any(each and len(few & each) / len(each) >= options["overlap"] for each in shorts):
-            return True
-    return False
+            return field
+    return None
 
 
-def has_broken(texts: Iterable[str], max_broken: float) -> bool:
-    """Whether too many characters are controls, U+FFFD, of private use or unassigned."""
-    characters = "".join(texts)
-    broken = sum(
-        (unicodedata.category(each) in ("Cc", "Co", "Cn") and each not in "\t\n\r")
-        or each == "\ufffd"
-        for each in characters
-    )
-    return broken > max_broken * len(characters)
+@lru_cache(maxsize=64)
+def _rare(questions: tuple[str, ...], length: int, common: int) -> list[set[tuple[str, ...]]]:
+    """Of each question the runs of words that few others have."""
+    runs = [set(ngrams(words(question), length)) for question in questions]
+    counts = Counter(run for each in runs for run in each)
+    return [{run for run in each if counts[run] <= common} for each in runs]
+
+
+def charset(texts: Mapping[str, str], options: Mapping[str, Any]) -> str | None:
+    """The field of the first character at fault, where there are too many of its kind."""
+    characters = [(field, each) for field, text in texts.items() for each in text]
+    broken = [field for field, each in characters if _is_broken(each)]
+    letters = [(field, each) for field, each in characters if unicodedata.category(each)[0] == "L"]
+    scripts = "".join(rf"\p{{Script_Extensions={name}}}" for name in options["scripts"])
+    wanted = regex.compile(rf"[{scripts}\p{{Script=Common}}\p{{Script=Inherited}}]")
+    foreign = [field for field, each in letters if not wanted.match(each)]
+    if len(broken) > options["max_broken"] * len(characters):
+        return broken[0]
+    if foreign and len(letters) - len(foreign) < options["min_share"] * len(letters):
+        return foreign[0]
+    return None
+
+
+def _is_broken(character: str) -> bool:
+    """Controls but tab and line ends, U+FFFD, private use, unassigned."""
+    if unicodedata.category(character) in ("Cc", "Co", "Cn"):
+        return character not in "\t\n\r"
+    return character == "\ufffd"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from limbeck._reference import answers, packing, records
+from limbeck._reference import answers, choice, filters, packing, records
 from limbeck._reference.records import FaultError, Line, Record
 from limbeck._reference.render import Template, chat, fill
 from limbeck._reference.tokens import Encoder
@@ -73,7 +74,8 @@ def prepare(
     pipeline = Pipeline(config, end_token, chat_template)
     examples: list[Example] = []
     rejected: list[Rejected] = []
-    for source in config["inputs"]:
+    numbers: list[int] = []
+    for number, source in enumerate(config["inputs"]):
         for line in records.lines(Path(source["path"]).read_bytes()):
             for record, rationale in pipeline.candidates(line):
                 fate = {
@@ -87,10 +89,13 @@ def prepare(
                     example = pipeline.keep(record, rationale)
                     example["domain"] = example["domain"] or source["domain"]
                     examples.append(Example(**fate, **example))
+                    numbers.append(number)
                 except RejectionError as rejection:
                     rejected.append(
                         Rejected(**fate, reason=rejection.reason, field=rejection.field)
                     )
+    examples, late = choose(config, pipeline, examples, numbers)
+    rejected += late
     rows = packing.windows(
         [len(example.ids) for example in examples],
         [example.domain for example in examples],
@@ -100,6 +105,36 @@ def prepare(
     )
     ids = [[examples[index].example_id for index in row] for row in rows]
     return Prepared(ids, examples, rejected)
+
+
+def choose(
+    config: Mapping[str, Any], pipeline: Pipeline, examples: list[Example], numbers: list[int]
+) -> tuple[list[Example], list[Rejected]]:
+    """Leaves out what is over the cap of its question, then what the weights do not draw.
+
+    Args:
+        config: The configuration.
+        pipeline: What has made the examples.
+        examples: All that could be kept.
+        numbers: The number of each one's source.
+    """
+    reasons: dict[int, tuple[str, str]] = {}
+    cap = pipeline.filters.get("over_cap")
+    if cap is not None:
+        dropped = choice.over_cap(pipeline.texts, cap["max_per_question"], cap["shingle"])
+        reasons |= dict.fromkeys(dropped, ("over_cap", "rationale"))
+    weights = [source["weight"] for source in config["inputs"]]
+    if any(weight is not None for weight in weights):
+        left = [index for index in range(len(examples)) if index not in reasons]
+        lots = [(numbers[index], examples[index].example_id) for index in left]
+        for at in choice.not_sampled(lots, weights, config["seed"]):
+            reasons[left[at]] = ("not_sampled", "line")
+    late = []
+    for index, (reason, field) in sorted(reasons.items()):
+        each = examples[index]
+        place = (each.record_id, each.source, each.line, each.byte_offset)
+        late.append(Rejected(each.example_id, *place, reason=reason, field=field))
+    return [each for index, each in enumerate(examples) if index not in reasons], late
 
 
 class Pipeline:
@@ -117,6 +152,15 @@ class Pipeline:
         self.encoder = Encoder(tokenizer, self.render["added_tokens"], end_token)
         self.filters = {entry["name"]: entry for entry in config["filters"]}
         self.seen: set[tuple[str, ...]] = set()
+        #: The fields of all candidates that are no near duplicates, as far as they are compared.
+        self.near: list[list[str]] = []
+        #: Question and rationale of what could be kept.
+        self.texts: list[tuple[str, str]] = []
+        self.evaluation = [
+            json.loads(line)["question"]
+            for path in self.filters.get("contaminated", {"against": []})["against"]
+            for line in Path(path).read_text("utf-8").splitlines()
+        ]
 
     def candidates(
         self, line: Line
@@ -154,10 +198,12 @@ class Pipeline:
             if key in self.seen:
                 raise RejectionError("exact_duplicate", "line")
             self.seen.add(key)
+        self._more_filters(record, rationale, "rationale" in fields)
         if len(ids) < self.config["min_length"]:
             raise RejectionError("too_short", "tokens")
         if len(ids) > self.config["max_length"]:
             raise RejectionError("too_long", "tokens")
+        self.texts.append((record.question, rationale or ""))
         kept = fields["rationale"].strip() if self.config["keep_rationale"] else None
         domain = (record.domain or "").strip() or None
         return {
@@ -167,6 +213,35 @@ class Pipeline:
             "ids": ids,
             "kinds": kinds,
         }
+
+    def _more_filters(self, record: Record, rationale: str | None, is_used: bool) -> None:
+        """Those that the recipe orders; near duplicates by their exact similarity."""
+        texts = {"question": record.question, "rationale": rationale or ""}
+        for name, options in self.filters.items():
+            field = None
+            if name == "near_duplicate":
+                named = texts | {"answer": record.answer}
+                if not is_used:
+                    del named["rationale"]
+                mine = [named[each] for each in options["fields"] if each in named]
+                shingle, threshold = options["shingle"], options["threshold"]
+                if any(filters.jaccard(mine, other, shingle) >= threshold for other in self.near):
+                    field = "line"
+                else:
+                    self.near.append(mine)
+            elif name == "repetition" and filters.repeats(texts["rationale"], options):
+                field = "rationale"
+            elif name == "contaminated":
+                pair = (texts["question"], texts["rationale"])
+                field = filters.contaminated(pair, self.evaluation, options)
+            elif name == "answer_leak" and filters.leaks(record.question, record.answer, rationale):
+                field = "question"
+            elif name == "charset":
+                three = ("question", "answer", "rationale")
+                named = texts | {"answer": record.answer}
+                field = filters.charset({each: named[each] for each in three}, options)
+            if field:
+                raise RejectionError(name, field)
 
     def _fields(self, record: Record, rationale: str | None) -> dict[str, str]:
         """The fields that the template uses, none of them blank."""

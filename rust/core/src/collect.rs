@@ -167,13 +167,15 @@ impl<'a> Collector<'a> {
     /// Chooses, packs what is left and ends the files; returns the hash of the rows.
     ///
     /// # Errors
-    /// If nothing was kept, or a source with a weight has given nothing.
+    /// If nothing was kept, or a source with a weight has given nothing. A dry run that rejects everything
+    /// says what rejected it instead.
     pub fn finish(&mut self) -> Result<Option<String>> {
         let records = self.totals.records();
-        if records.read == records.rejected.total() {
+        let is_nothing = records.read == records.rejected.total();
+        if is_nothing && (records.read == 0 || self.trials.is_none()) {
             return Err(self.nothing_kept());
         }
-        if let Some(choice) = self.choice.take() {
+        if let Some(choice) = self.choice.take().filter(|_| !is_nothing) {
             choice.decide(|aside, rejection| match rejection {
                 None => self.keep(aside),
                 Some(rejection) => {

@@ -163,7 +163,8 @@ fn manifest(
         domains: totals.domains.clone(),
         rows: totals.rows,
         examples: records.kept,
-        fill: totals.tokens.total() as f64 / (totals.rows as f64 * config.max_length as f64),
+        // A dry run may have kept nothing.
+        fill: totals.tokens.total() as f64 / (totals.rows.max(1) as f64 * config.max_length as f64),
         max_length: config.max_length,
         steps: Steps {
             packed: totals.rows,
