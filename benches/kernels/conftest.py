@@ -24,6 +24,10 @@ SLEEP_CYCLES = 4_000_000  # about 2 ms: the launches of a step are queued before
 _skipped: dict[str, str] = {}
 
 
+class UnavailableError(Exception):
+    """A variant cannot run here; says why."""
+
+
 def pytest_terminal_summary(terminalreporter):
     """Say which rows are missing, and why."""
     if not GPU:
@@ -140,12 +144,12 @@ def compare(benchmark, shape_name, fraction, copy_bandwidth):
         for name, call in variants.items():
             try:
                 if isinstance(call, str):
-                    raise NotImplementedError(call)
+                    raise UnavailableError(call)
                 _equal(_results(call, inputs), want, tolerance)
                 step = lambda call=call: torch.autograd.grad(call(), inputs)  # noqa: E731
                 peaks[name] = _peak_bytes(step) if GPU else None
                 steps[name] = step
-            except (NotImplementedError, torch.OutOfMemoryError) as reason:
+            except (UnavailableError, torch.OutOfMemoryError) as reason:
                 _skipped[name] = rows[name]["skipped"] = str(reason).split("\n")[0]
         del want
         seconds = {name: [] for name in steps}

@@ -10,6 +10,7 @@ many programs is counted once a launch in `unique` (what must come from memory) 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-class Patched:
+class Patched(ABC):
     """Replaces methods of the interpreter's classes for the length of a `with` block."""
 
     def __enter__(self) -> Any:
@@ -35,9 +36,9 @@ class Patched:
         for owner, name, function in self._saved:
             setattr(owner, name, function)
 
+    @abstractmethod
     def wrappers(self) -> list[tuple[Any, str, Any]]:
         """Return (class, method name, replacement)."""
-        raise NotImplementedError
 
 
 class Shuffled(Patched):
