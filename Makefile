@@ -54,6 +54,7 @@ test-python: setup ## Run the Python tests, a process a core
 .PHONY: lint
 lint: setup ## Check formats, lints, types and the stub
 	cargo fmt --all --check
+	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets $(CARGO_PROFILE) --quiet -- --deny warnings
 	ruff format --check
 	ruff check
@@ -63,6 +64,7 @@ lint: setup ## Check formats, lints, types and the stub
 .PHONY: format
 format: setup ## Format Rust and Python
 	cargo fmt --all
+	cargo fmt --manifest-path rust/fuzz/Cargo.toml
 	ruff format
 	ruff check --fix
 
@@ -93,7 +95,7 @@ fuzz: ## Fuzz parsing, rendering, encoding and packing, each for FUZZ_SECONDS
 	done
 
 .PHONY: bench-prepare
-bench-prepare: setup ## Time preparation beside its rivals and keep the results (Python 3.11, 20 minutes)
+bench-prepare: setup ## Time preparation beside its rivals and keep the results (Python 3.11; TRL takes its time)
 	test -x $(BENCH)/bin/python || $(UV) venv --quiet --python 3.11 $(BENCH)
 	$(UV) pip install --quiet --python $(BENCH)/bin/python --requirements benches/requirements-prepare.txt --reinstall-package limbeck .
 	$(BENCH)/bin/python benches/prepare/run.py

@@ -66,10 +66,11 @@ def tables(results):
     for title, filters in WHOLE:
         rows = [row for row in whole if row["filters"] in filters]
         lines += ["", title, "", *whole_table(rows)]
-    lines += ["", "Encoding alone", "", "| library | threads | MB/s |", "| --- | --: | --: |"]
-    for row in results["rows"]:
-        if row.get("encode"):
-            lines.append(f"| {row['way']} | {row['threads']} | {row['mb_per_s']:.1f} |")
+    encoded = [row for row in results["rows"] if row.get("encode")]
+    if encoded:
+        lines += ["", "Encoding alone", "", "| library | threads | MB/s |", "| --- | --: | --: |"]
+    for row in encoded:
+        lines.append(f"| {row['way']} | {row['threads']} | {row['mb_per_s']:.1f} |")
     lines += [
         "", "Peak anonymous memory (property P6), two threads", "",
         "| filters | records | input MB | MB at one sixteenth | MB | seconds |",

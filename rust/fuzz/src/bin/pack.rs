@@ -26,7 +26,10 @@ fuzz_target!(|bytes: &[u8]| {
         for (&row, &length) in row_of.iter().zip(&lengths) {
             sums[row as usize] += u64::from(length);
         }
-        assert!(sums.iter().all(|&sum| sum > 0 && sum <= u64::from(capacity)));
+        assert!(
+            sums.iter()
+                .all(|&sum| sum > 0 && sum <= u64::from(capacity))
+        );
         sums.sort_unstable();
         if let [first, second, ..] = sums[..] {
             assert!(first + second > u64::from(capacity));

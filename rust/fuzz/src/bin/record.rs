@@ -41,7 +41,11 @@ fuzz_target!(|bytes: &[u8]| {
             if let Ok(Some(record)) = Record::new(values, "train") {
                 let text = String::from_utf8_lossy(line);
                 assert!(text.contains("question") || text.contains('\\'));
-                assert!(record.rationales.is_none_or(|list| list.len() <= line.len()));
+                assert!(
+                    record
+                        .rationales
+                        .is_none_or(|list| list.len() <= line.len())
+                );
             }
         }
     });
