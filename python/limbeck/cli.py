@@ -250,21 +250,33 @@ def targets(
 @app.command()
 def generate(
     student: Annotated[Path, typer.Argument(help="A trained student directory.")],
-    questions: Annotated[list[str], typer.Argument(help="Questions, or - for one a line.")],
+    questions: Annotated[
+        list[str] | None, typer.Argument(help="Questions; - or none reads one a line from stdin.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Questions: .jsonl records, or text, one a line.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object an answer.")] = False,
+    vote: Annotated[
+        int | None, typer.Option(help="Sample so many answers and give the commonest.")
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of the evaluate section.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of sampling.")] = 0,
 ) -> None:
-    """Answer questions as the student was taught to."""
+    """Answer questions as the student was taught to, as they come."""
+    from limbeck.answering import answers
     from limbeck.config import Evaluate
-    from limbeck.generate import generate as answer
+    from limbeck.questions import read_questions
 
-    settings = _section(Evaluate(), "evaluate", None, overrides)
-    if questions == ["-"]:
-        questions = [line.strip() for line in sys.stdin if line.strip()]
-    for generation in answer(student, questions, settings=settings, seed=seed):
-        out().print(visible(generation.text.strip(), keep="\n"), markup=False)
+    chosen = [*(overrides or []), *([] if vote is None else [f"vote={vote}"])]
+    settings = _section(Evaluate(), "evaluate", None, chosen)
+    asked = read_questions(questions or [], file, None if sys.stdin.isatty() else sys.stdin)
+    for line in answers(student, asked, settings=settings, seed=seed, as_json=json):
+        # At once: who reads a pipe should see each batch when it is done.
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 @app.command()

@@ -184,7 +184,10 @@ class Evaluate(Section):
         (), description="generated tasks or record files; default: as `data`"
     )
     questions: int | None = Field(None, ge=1, description="at most so many a task")
-    n_samples: int = Field(1, ge=1)
+    n_samples: int = Field(1, ge=1, description="answers drawn of a question")
+    vote: int | None = Field(
+        None, ge=2, description="also the commonest of so many samples (maj@k); they are drawn"
+    )
     temperature: float = Field(0.0, ge=0.0, description="0 is greedy")
     top_p: float = Field(1.0, gt=0.0, le=1.0)
     max_new_tokens: int | None = Field(
@@ -194,9 +197,20 @@ class Evaluate(Section):
 
     @model_validator(mode="after")
     def _samples_differ(self) -> Evaluate:
-        if self.n_samples > 1 and self.temperature == 0:
-            raise ValueError("n_samples > 1 repeats one greedy answer; set `temperature`")
+        if self.draws > 1 and self.temperature == 0:
+            key = "n_samples > 1" if self.vote is None else "vote"
+            raise ValueError(f"{key} repeats one greedy answer; set `temperature`")
+        if self.vote is not None and self.n_samples > 1 and self.n_samples % self.vote:
+            raise ValueError(
+                f"vote: {self.n_samples} samples make no whole number of votes of {self.vote}; "
+                "set `n_samples` to a multiple, or leave it out"
+            )
         return self
+
+    @property
+    def draws(self) -> int:
+        """Samples drawn of a question: `n_samples`, or what one vote needs."""
+        return self.n_samples if self.n_samples > 1 or self.vote is None else self.vote
 
 
 class Report(Section):

@@ -6,14 +6,13 @@ limbeck evaluate STUDENT --tasks …, the `evaluate` stage of `limbeck run`, or 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limbeck.errors import InputError
-from limbeck.statistics import measure_accuracy
+from limbeck.summarize import TaskSummary, summarize
 from limbeck.tasks import Question, load
 
 if TYPE_CHECKING:
@@ -23,33 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Summary", "TaskSummary", "evaluate", "table"]
 
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class TaskSummary:
-    """How a student did on one task.
-
-    Attributes:
-        accuracy: Mean over questions of the mean over their samples.
-        low: Lower end of its 95 % confidence interval.
-        high: Upper end.
-        questions: How many questions.
-        samples: How many answers.
-        correct: How many of these are right.
-        chance: What always giving the commonest gold answer would score.
-        tokens_per_answer: Mean number of tokens generated, the ending one included.
-        answered: Share of answers in which an answer could be read.
-    """
-
-    accuracy: float
-    low: float
-    high: float
-    questions: int
-    samples: int
-    correct: int
-    chance: float
-    tokens_per_answer: float
-    answered: float
 
 
 @dataclass(frozen=True)
@@ -88,7 +60,7 @@ def evaluate(
         student: A student's directory, as `limbeck train` writes it.
         tasks: Generated tasks or record files, as `limbeck.tasks.load` reads them.
         output_dir: Where both files go; made if missing.
-        settings: Number of questions and how to decode.
+        settings: Number of questions, how to decode, and how many samples vote.
         seed: Of questions and sampling.
         progress: Told answers done, answers in all, and a text.
 
@@ -111,21 +83,27 @@ def evaluate(
         method=generator.method,
         decoding=asdict(generator.decoding(settings)),
         seed=seed,
-        tasks=_summarize(rows),
+        tasks=summarize(rows, votes_of=settings.vote),
     )
     _write(Path(output_dir), rows, summary)
     return summary
 
 
 def table(summary: Summary) -> str:
-    """Return a summary as lines of text, one a task."""
-    width = max(map(len, summary.tasks))
+    """Return a summary as lines of text, one a task and one a task's vote."""
+    width = max(12, *map(len, summary.tasks))
     lines = [f"{'task':{width}}  accuracy  95 % interval  chance  tokens/answer  correct"]
     for name, task in summary.tasks.items():
         lines.append(
             f"{name:{width}}  {task.accuracy:8.1%}  {task.low:5.1%} – {task.high:5.1%}"
             f"  {task.chance:6.1%}  {task.tokens_per_answer:13.1f}  {task.correct}/{task.samples}"
         )
+        if (vote := task.vote) is not None:
+            indented = f"  vote of {vote.samples}"
+            lines.append(
+                f"{indented:{width}}  {vote.accuracy:8.1%}  {vote.low:5.1%} – {vote.high:5.1%}"
+                f"  {'':6}  {vote.tokens_per_vote:13.1f}  {vote.correct}/{vote.votes}"
+            )
     return "\n".join(lines)
 
 
@@ -150,41 +128,16 @@ def _rows(
             "id": question.id,
             "question": question.question,
             "prompt": generation.prompt,
+            "prompt_tokens": generation.prompt_tokens,
             "gold": question.answer,
             "sample": generation.sample,
             "seed": generation.seed,
+            "way": generation.way,
             "text": generation.text,
             "answer": answer,
             "correct": answer is not None and answers_equal(answer, question.answer),
             "tokens_generated": generation.tokens_generated,
         }
-
-
-def _summarize(rows: Sequence[dict[str, Any]]) -> dict[str, TaskSummary]:
-    """Count each task's answers; the rows of a question stand together."""
-    return {
-        task: _summarize_task([row for row in rows if row["task"] == task])
-        for task in dict.fromkeys(row["task"] for row in rows)
-    }
-
-
-def _summarize_task(rows: Sequence[dict[str, Any]]) -> TaskSummary:
-    outcomes: dict[tuple[str, str], list[bool]] = {}
-    for row in rows:
-        outcomes.setdefault((row["question"], row["gold"]), []).append(row["correct"])
-    measured = measure_accuracy(list(outcomes.values()))
-    golds = Counter(gold.strip().casefold() for _, gold in outcomes)
-    return TaskSummary(
-        accuracy=measured.accuracy,
-        low=measured.low,
-        high=measured.high,
-        questions=measured.questions,
-        samples=measured.samples,
-        correct=measured.correct,
-        chance=golds.most_common(1)[0][1] / len(outcomes),
-        tokens_per_answer=sum(row["tokens_generated"] for row in rows) / len(rows),
-        answered=sum(row["answer"] is not None for row in rows) / len(rows),
-    )
 
 
 def _write(directory: Path, rows: Sequence[dict[str, Any]], summary: Summary) -> None:

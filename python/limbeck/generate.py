@@ -1,20 +1,23 @@
 """Generate: a trained student answers questions as it was taught to.
 
-limbeck generate STUDENT "Question?", or `generate(student, questions, settings=…)`.
+limbeck generate STUDENT "Question?", or `generate(student, questions, settings=…)`. How what it
+writes is read stands in `reading`.
 """
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limbeck.config import Evaluate
 from limbeck.errors import InputError
+from limbeck.reading import ORDERS, Reader
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Decoding", "Generation", "Generator", "generate"]
 
 Progress = Callable[[int, int, str], None]
-
-_ORDERS = ("answer-first", "think-first", "answer-only")
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,10 @@ class Generation:
         seed: Repeats this answer: a run of one sample with this seed gives it again, the questions
             and the batch size being the same.
         prompt: What the student was given.
+        way: The order it was written in.
         text: What it wrote, up to the token that ended it.
         answer: The answer in it; None where it wrote none, or was cut off before its end.
+        prompt_tokens: Tokens it was given.
         tokens_generated: Tokens it wrote, the one that ended it included.
     """
 
@@ -68,8 +71,10 @@ class Generation:
     sample: int
     seed: int
     prompt: str
+    way: str
     text: str
     answer: str | None
+    prompt_tokens: int
     tokens_generated: int
 
 
@@ -87,13 +92,14 @@ def generate(
     Args:
         student: A student's directory, as `limbeck train` writes it.
         questions: The questions, without any prompt around them.
-        settings: `n_samples`, `temperature`, `top_p`, `max_new_tokens` and `batch_size` apply.
+        settings: `n_samples` (or `vote`), `temperature`, `top_p`, `max_new_tokens` and
+            `batch_size` apply.
         seed: Of sampling; sample i of each question is drawn under `seed + i`.
         device: A torch device; `auto` takes a GPU where there is one.
         progress: Told answers done, answers in all, and a text.
 
     Returns:
-        `n_samples` answers of each question, in the order of the questions.
+        All samples of each question, in the order of the questions.
 
     Raises:
         InputError: The directory is no trained student, or a prompt leaves no room for an answer.
@@ -111,33 +117,36 @@ class Generator:
     Args:
         student: A student's directory, as `limbeck train` writes it.
         device: A torch device; `auto` takes a GPU where there is one.
+        model: The student itself, where it is in memory already, as in training: the directory
+            then needs no weights, and the model's device and dtype stay.
 
     Raises:
         InputError: The directory is no trained student.
     """
 
-    def __init__(self, student: str | Path, *, device: str = "auto") -> None:
+    def __init__(self, student: str | Path, *, device: str = "auto", model: Any = None) -> None:
         import torch
-        from transformers import AutoTokenizer, GenerationConfig
+        from transformers import AutoTokenizer
 
         from limbeck._native import Renderer
         from limbeck.model import quiet
 
         path = Path(student)
         card = _card(path)
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
         self.order: str = card["inference"]["order"]
         self.max_new_tokens: int = card["inference"]["max_new_tokens"]
         self.method: str = card.get("method", "")
         self._renderer = Renderer(str(path), json.dumps(card["render"]))
         with quiet():
             self._tokenizer: Any = AutoTokenizer.from_pretrained(path)
-        self._model = _load(path, len(self._tokenizer), self.dtype).to(device).eval()
-        self._stops = _stop_ids(path)
-        # The settings alone decide: a checkpoint may carry a temperature or a penalty of its own.
-        self._model.generation_config = GenerationConfig()
+        if model is None:
+            if device == "auto":
+                device = "cuda" if torch.cuda.is_available() else "cpu"
+            dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
+            model = _load(path, len(self._tokenizer), dtype).to(device).eval()
+        self._model = model
+        self.dtype = model.dtype
+        self._reader = Reader(card, self._tokenizer, _stop_ids(path))
 
     def decoding(self, settings: Evaluate) -> Decoding:
         """Return how this student decodes under these settings."""
@@ -146,7 +155,7 @@ class Generator:
             order=self.order,
             temperature=settings.temperature,
             top_p=settings.top_p,
-            n_samples=settings.n_samples,
+            n_samples=settings.draws,
             max_new_tokens=self.max_new_tokens if limit is None else limit,
             batch_size=settings.batch_size,
             dtype=str(self.dtype).removeprefix("torch."),
@@ -159,13 +168,22 @@ class Generator:
         settings: Evaluate | None = None,
         seed: int = 0,
         progress: Progress | None = None,
+        first: int = 0,
     ) -> list[Generation]:
-        """Answer questions; see the function of the same name."""
+        """Answer questions; see the function of the same name.
+
+        Args:
+            questions: The questions.
+            settings: How to decode.
+            seed: Of sampling.
+            progress: Told answers done, answers in all, and a text.
+            first: Index of the first question, where these go on from others.
+        """
         decoding = self.decoding(settings or Evaluate())
         if decoding.temperature == 0 and decoding.top_p < 1:
             warnings.warn("top_p has no effect on greedy decoding; set a temperature", stacklevel=2)
         prompts = self._renderer.prompt_ids(list(questions))
-        self._check_room(prompts, decoding.max_new_tokens)
+        self._check_room(prompts, decoding.max_new_tokens, first)
         # The longest go first: neighbours need little padding, and memory runs out at once or not.
         order = sorted(range(len(prompts)), key=lambda index: (-len(prompts[index]), index))
         size = decoding.batch_size
@@ -178,15 +196,40 @@ class Generator:
                     rows = self._continue([prompts[index] for index in batch], decoding)
                     for index, ids in zip(batch, rows, strict=True):
                         found[index, sample] = self._read(
-                            index, sample, seed + sample, prompts[index], ids
+                            first + index, sample, seed + sample, prompts[index], ids
                         )
                     if progress is not None:
                         progress(len(found), total, "answers")
         return [found[key] for key in sorted(found)]
 
-    def _check_room(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> None:
+    def stream(
+        self, questions: Iterable[str], *, settings: Evaluate | None = None, seed: int = 0
+    ) -> Iterator[list[Generation]]:
+        """Answer questions as they come, `batch_size` at a time.
+
+        Args:
+            questions: Read no further than the batch at work.
+            settings: As for `generate`.
+            seed: Of sampling; every batch draws under seeds of its own, which its answers tell.
+
+        Yields:
+            All samples of one question, in the order of the questions.
+        """
+        settings = settings or Evaluate()
+        waiting = iter(questions)
+        first = 0
+        while batch := list(islice(waiting, settings.batch_size)):
+            own_seed = seed + first // settings.batch_size * settings.draws
+            found = self.generate(batch, settings=settings, seed=own_seed, first=first)
+            for at in range(0, len(found), settings.draws):
+                yield found[at : at + settings.draws]
+            first += len(batch)
+
+    def _check_room(
+        self, prompts: Sequence[Sequence[int]], new_tokens: int, first: int = 0
+    ) -> None:
         room = getattr(self._model.config, "max_position_embeddings", None)
-        for index, ids in enumerate(prompts):
+        for index, ids in enumerate(prompts, start=first):
             if room is not None and len(ids) + new_tokens > room:
                 raise InputError(
                     f"questions[{index}]: a prompt of {len(ids)} tokens and {new_tokens} new ones "
@@ -200,79 +243,54 @@ class Generator:
         from transformers import GenerationConfig
 
         width = max(map(len, prompts))
-        padding = self._stops[0]
+        padding = self._reader.stop_ids[0]
         # On the left, so that all prompts end in one column; the mask also gives the positions.
         ids = torch.full((len(prompts), width), padding)
         mask = torch.zeros_like(ids)
         for row, prompt in enumerate(prompts):
             ids[row, width - len(prompt) :] = torch.tensor(prompt)
             mask[row, width - len(prompt) :] = 1
-        sampling: dict[str, Any] = {"do_sample": decoding.temperature > 0}
+        chosen: dict[str, Any] = {"do_sample": decoding.temperature > 0}
         if decoding.temperature > 0:
-            sampling |= {
+            chosen |= {
                 "temperature": decoding.temperature,
                 "top_p": decoding.top_p,
                 "top_k": 0,
             }
+        if self._reader.stop_string:
+            chosen["stop_strings"] = self._reader.stop_string
         config = GenerationConfig(
             max_new_tokens=decoding.max_new_tokens,
-            eos_token_id=self._stops,
+            eos_token_id=self._reader.stop_ids,
             pad_token_id=padding,
-            **sampling,
+            use_cache=True,
+            **chosen,
         )
         device = self._model.device
-        with torch.inference_mode():
+        with torch.inference_mode(), _undisturbed(self._model):
             out = self._model.generate(
-                ids.to(device), attention_mask=mask.to(device), generation_config=config
+                ids.to(device),
+                attention_mask=mask.to(device),
+                generation_config=config,
+                tokenizer=self._tokenizer,
             )
-        return [self._until_stop(row) for row in out[:, width:].tolist()]
-
-    def _until_stop(self, ids: list[int]) -> list[int]:
-        for place, token in enumerate(ids):
-            if token in self._stops:
-                return ids[: place + 1]
-        return ids
+        return [self._reader.until_stop(row) for row in out[:, width:].tolist()]
 
     def _read(
         self, index: int, sample: int, seed: int, prompt: list[int], ids: list[int]
     ) -> Generation:
-        ended = bool(ids) and ids[-1] in self._stops
-        text = self._decode(ids[:-1] if ended else ids)
+        reading = self._reader.read(ids)
         return Generation(
             question=index,
             sample=sample,
             seed=seed,
-            prompt=self._decode(prompt),
-            text=text,
-            answer=extract_answer(text, self.order, ended=ended),
+            prompt=self._reader.decode(prompt),
+            way=reading.way,
+            text=reading.text,
+            answer=reading.answer,
+            prompt_tokens=len(prompt),
             tokens_generated=len(ids),
         )
-
-    def _decode(self, ids: list[int]) -> str:
-        # With special tokens: that a student wrote one where none belongs should be seen.
-        text: str = self._tokenizer.decode(
-            ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
-        return text
-
-
-def extract_answer(text: str, order: str, *, ended: bool) -> str | None:
-    """Return the answer in what a student wrote.
-
-    Args:
-        text: What it wrote before the token that ended it.
-        order: `answer-first` and `answer-only`: the text is the answer, if it ended; `think-first`:
-            the last explicit conclusion.
-        ended: Whether an end was written, rather than the text cut off.
-
-    Returns:
-        The answer without the space around it, or None.
-    """
-    from limbeck._native import conclusion
-
-    if order == "think-first":
-        return conclusion(text)
-    return (text.strip() or None) if ended else None
 
 
 def _card(path: Path) -> dict[str, Any]:
@@ -294,9 +312,9 @@ def _card(path: Path) -> dict[str, Any]:
     if card.get("untrained"):
         raise InputError(f"student: {path}: was never trained; {remedy}")
     inference = card.get("inference", {})
-    if inference.get("order") not in _ORDERS or "render" not in card:
+    if inference.get("order") not in ORDERS or "render" not in card:
         raise InputError(
-            f"{file}: inference.order: none of {', '.join(_ORDERS)}, or no render; {remedy}"
+            f"{file}: inference.order: none of {', '.join(ORDERS)}, or no render; {remedy}"
         )
     return card
 
@@ -346,3 +364,21 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def _undisturbed(model: Any) -> Iterator[None]:
+    """Generate with a model that may be in training, and leave it as it was.
+
+    The settings alone decide: a checkpoint may carry a temperature or a penalty of its own.
+    """
+    from transformers import GenerationConfig
+
+    was_training, own = model.training, model.generation_config
+    model.eval()
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
+        model.train(was_training)

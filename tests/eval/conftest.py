@@ -126,3 +126,15 @@ def edit_card():
         path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
     return edit
+
+
+@pytest.fixture
+def edit_template(edit_card):
+    """Change the completion of the template in `limbeck.json`."""
+
+    def edit(student, completion):
+        render = json.loads((student / "limbeck.json").read_text())["render"]
+        render["template"]["completion"] = completion
+        edit_card(student, render=render)
+
+    return edit

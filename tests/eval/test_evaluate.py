@@ -37,9 +37,11 @@ def test_results_and_summary(student, questions, tmp_path):
         "id": "a",
         "question": "one",
         "prompt": "Question: one\nAnswer:",
+        "prompt_tokens": 6,
         "gold": "five six",
         "sample": 0,
         "seed": 3,
+        "way": "answer-only",
         "text": " five six",
         "answer": "five six",
         "correct": True,
@@ -65,7 +67,10 @@ def test_results_and_summary(student, questions, tmp_path):
         "correct": 2,
         "chance": pytest.approx(1 / 3),
         "tokens_per_answer": 3.0,
+        "prompt_tokens_per_answer": 6.0,
         "answered": 1.0,
+        "ways": {"answer-only": {"answers": 3, "correct": 2, "tokens_per_answer": 3.0}},
+        "vote": None,
     }
     assert stored["tasks"]["numbers"]["tokens_per_answer"] == 2.0
     assert summary.tasks["short"].correct == 2

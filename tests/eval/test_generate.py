@@ -40,11 +40,11 @@ def test_single_answers_are_those_of_a_plain_loop(random_student):
         with torch.inference_mode():
             logits = generator._model(torch.tensor([ids + written])).logits[0, -1]
         written.append(int(logits.argmax()))
-        if written[-1] in generator._stops:
+        if written[-1] in generator._reader.stop_ids:
             break
     assert found.tokens_generated == len(written)
-    shown = written[:-1] if written[-1] in generator._stops else written
-    assert found.text == generator._tokenizer.decode(shown)
+    shown = written[:-1] if written[-1] in generator._reader.stop_ids else written
+    assert found.text == generator._reader.decode(shown)
 
 
 def test_positions_tokens_and_stops_of_a_padded_batch(scripted_student):
@@ -68,6 +68,86 @@ def test_answer_first_stops_at_the_semantic_token(scripted_student):
     script = ["."] * PROMPT + ["Ġfive", "<|sem|>", "Ċ", "Ġone", "<|endoftext|>"]
     student = scripted_student(script, "answer-first")
     assert tell(generate(student, ["one"])) == [(" five", "five", 2)]
+
+
+def test_nothing_is_computed_beyond_the_stop(scripted_student):
+    """Two tokens are two forwards, the prompt's among them; the rationale is never begun."""
+    script = ["."] * PROMPT + ["Ġfive", "<|sem|>", "Ċ", "Ġone", "<|endoftext|>"]
+    generator = Generator(scripted_student(script, "answer-first"))
+    calls = []
+    generator._model.register_forward_hook(lambda *_: calls.append(1))
+    [found] = generator.generate(["one"])
+    assert found.tokens_generated == len(calls) == 2
+    assert (found.prompt_tokens, found.way) == (6, "answer-first")
+
+
+def test_an_answer_ends_where_the_template_goes_on(scripted_student, edit_template):
+    """Answer-first without `<|sem|>`: the text before the rationale is the stop."""
+    script = ["."] * PROMPT + ["Ġfive", "Ġsix", "Ċ", "Ġone", "<|endoftext|>"]
+    student = scripted_student(script, "answer-first")
+    edit_template(student, " {answer}\n{rationale}{end}")
+    assert tell(generate(student, ["one"])) == [(" five six\n", "five six", 3)]
+    # In a batch, where the row of the longer prompt is done before the other.
+    assert tell(generate(student, ["one", "one two"])) == [
+        (" five six\n", "five six", 3),
+        (" six\n", "six", 2),
+    ]
+    limited = generate(student, ["one"], settings=Evaluate(max_new_tokens=2))
+    assert tell(limited) == [(" five six", None, 2)]
+
+
+def test_words_of_the_template_are_no_part_of_the_answer(scripted_student, edit_template):
+    script = ["."] * PROMPT + ["The", "Ġanswer", "Ġis", "Ġfive", ".", "<|endoftext|>"]
+    student = scripted_student(script, "answer-only")
+    edit_template(student, "The answer is {answer}.{end}")
+    assert [each.answer for each in generate(student, ["one"])] == ["five"]
+
+
+def test_a_template_may_conclude_in_words_of_its_own(scripted_student, edit_template):
+    script = ["."] * PROMPT + ["Ġone", ":", "Ġtwo", ":", "Ġfive", "<|endoftext|>"]
+    student = scripted_student(script, "think-first")
+    edit_template(student, " {rationale}: {answer}{end}")
+    assert [each.answer for each in generate(student, ["one"])] == ["five"]
+
+
+def test_a_stream_gives_questions_in_order_and_reads_no_further_than_its_batch(random_student):
+    generator = Generator(random_student)
+    read = []
+
+    def asked():
+        for question in QUESTIONS:
+            read.append(question)
+            yield question
+
+    settings = Evaluate(batch_size=2)
+    stream = generator.stream(asked(), settings=settings)
+    assert [each.question for each in next(stream)] == [0]
+    assert read == QUESTIONS[:2]
+    rest = [each for samples in stream for each in samples]
+    assert [each.question for each in rest] == [1, 2, 3, 4]
+    alone = generator.generate(QUESTIONS, settings=Evaluate(batch_size=1))
+    assert tell(rest) == tell(alone)[1:]
+
+
+def test_a_stream_draws_every_batch_under_seeds_of_its_own(random_student):
+    generator = Generator(random_student)
+    settings = Evaluate(vote=2, temperature=1.5, batch_size=1)
+    found = list(generator.stream(["one", "one"], settings=settings, seed=7))
+    assert [[each.seed for each in samples] for samples in found] == [[7, 8], [9, 10]]
+    [again] = generator.generate(["one"], settings=Evaluate(temperature=1.5), seed=9)
+    assert again.text == found[1][0].text
+
+
+def test_a_model_in_memory_answers_and_stays_as_it_was(random_student):
+    from limbeck.model import load_student
+
+    model = load_student(random_student, tokenizer_length=0, dtype="float32")
+    own = model.generation_config
+    model.train()
+    found = Generator(random_student, model=model).generate(QUESTIONS)
+    assert found == Generator(random_student).generate(QUESTIONS)
+    assert model.training
+    assert model.generation_config is own
 
 
 def test_answer_first_may_end_without_it(scripted_student):

@@ -123,9 +123,11 @@ class Fake:
                             "id": f"{task}-{n}",
                             "question": record.question,
                             "prompt": f"Question: {record.question}\nAnswer:",
+                            "prompt_tokens": 12,
                             "gold": record.answer,
                             "sample": sample,
                             "seed": seed,
+                            "way": TEMPLATES[method],
                             "text": text,
                             "answer": answer,
                             "correct": correct,
@@ -144,7 +146,16 @@ class Fake:
                 "correct": right,
                 "chance": chance,
                 "tokens_per_answer": tokens / answers,
+                "prompt_tokens_per_answer": 12.0,
                 "answered": 0.985,
+                "ways": {
+                    TEMPLATES[method]: {
+                        "answers": answers,
+                        "correct": right,
+                        "tokens_per_answer": tokens / answers,
+                    }
+                },
+                "vote": None,
             }
         write_lines(path / "results.jsonl", rows)
         summary = {

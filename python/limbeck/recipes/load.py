@@ -91,16 +91,17 @@ def load_stage(path: Path) -> Recipe:
 
 
 def override(section: SectionT, overrides: Sequence[str]) -> SectionT:
-    """A section with `key.sub=value` changes, checked.
+    """A section with `key.sub=value` changes, checked when all of them are made.
 
     Example:
         >>> from limbeck.config import Evaluate
-        >>> override(Evaluate(), ["batch_size=8"]).batch_size
+        >>> override(Evaluate(), ["n_samples=8", "temperature=0.7"]).n_samples
         8
     """
+    values: Any = section.model_dump(mode="json")
     for text in overrides:
-        section = _replace(section, *parse_override(text))
-    return section
+        _put(values, *parse_override(text))
+    return check(type(section), values)
 
 
 def read(path: Path) -> tuple[Any, dict[Keys, str]]:
@@ -166,6 +167,11 @@ def _nest(keys: Keys, value: Any) -> dict[str, Any]:
 
 def _replace(section: SectionT, keys: Keys, value: Any) -> SectionT:
     values: Any = section.model_dump(mode="json")
+    _put(values, keys, value)
+    return check(type(section), values)
+
+
+def _put(values: Any, keys: Keys, value: Any) -> None:
     at = values
     for n, key in enumerate(keys):
         step: Any = key
@@ -179,7 +185,6 @@ def _replace(section: SectionT, keys: Keys, value: Any) -> SectionT:
             at[step] = value
         else:
             at = at[step] if isinstance(at, list) else at.setdefault(step, {})
-    return check(type(section), values)
 
 
 def _lines(node: yaml.Node, path: Path, above: Keys = ()) -> dict[Keys, str]:

@@ -1,21 +1,16 @@
 """The questions to evaluate on: made by a generated task, or read from record files."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from limbeck.errors import InputError
+from limbeck.lines import records, text
 from limbeck.tasks.base import Question, seeded
 from limbeck.tasks.registry import NAMES, get
 
 __all__ = ["load"]
 
 _QUESTIONS_MADE = 200
-
-
-class _Number(str):
-    """A JSON number as written: an answer may be one, a question may not."""
 
 
 def load(
@@ -64,55 +59,12 @@ def load(
 
 def _read(path: Path, split: str) -> Iterator[Question]:
     """Yield the questions of a record file that belong to a split."""
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.isspace():
-                continue
-            place = f"{path}:{number}"
-            record = _parse(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, place)
-            if _text(record, "split", place, default=split) != split:
-                continue
+    for number, record in records(path):
+        place = f"{path}:{number}"
+        if text(record, "split", place, default=split) == split:
             yield Question(
-                task=_text(record, "domain", place, default=path.stem),
-                id=_text(record, "id", place, default=str(number), number=True),
-                question=_text(record, "question", place),
-                answer=_text(record, "answer", place, number=True),
+                task=text(record, "domain", place, default=path.stem),
+                id=text(record, "id", place, default=str(number), number=True),
+                question=text(record, "question", place),
+                answer=text(record, "answer", place, number=True),
             )
-
-
-def _parse(line: bytes, place: str) -> dict[str, Any]:
-    remedy = "write one JSON object a line"
-    try:
-        record = json.loads(line.decode(), parse_int=_Number, parse_float=_Number)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{place}: not UTF-8 ({error.reason}); convert the file") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{place}: column {error.colno}: {error.msg}; {remedy}") from error
-    if not isinstance(record, dict):
-        raise InputError(f"{place}: not an object; {remedy}")
-    return record
-
-
-def _text(
-    record: dict[str, Any],
-    field: str,
-    place: str,
-    *,
-    default: str | None = None,
-    number: bool = False,
-) -> str:
-    """Return a field's trimmed text; a missing one has the default, if there is one."""
-    value = record.get(field)
-    if value is None and default is not None:
-        return default
-    wanted = "a string or a number" if number else "a string"
-    if value is None:
-        raise InputError(f"{place}: {field}: missing; give {wanted}")
-    if not isinstance(value, str) or (isinstance(value, _Number) and not number):
-        raise InputError(f"{place}: {field}: wrong type; give {wanted}")
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise InputError(f"{place}: {field}: a lone surrogate is no text; remove the escape")
-    text = str(value).strip()
-    if not text:
-        raise InputError(f"{place}: {field}: empty; give {wanted}")
-    return text
