@@ -64,17 +64,41 @@ class Source(Section):
         return domain and domain.strip()
 
 
+def _spell(tasks: Any) -> Any:
+    """Put each task of a list in one piece: `{name: arithmetic, steps: 4}` is `arithmetic:steps=4`.
+
+    What is no such mapping is left for the field's own check.
+    """
+
+    def spelled(task: Any) -> Any:
+        if not isinstance(task, Mapping) or "name" not in task:
+            return task
+        settings = [f"{key}={value}" for key, value in task.items() if key != "name"]
+        return ":".join([str(task["name"]), *settings])
+
+    return [spelled(task) for task in tasks] if isinstance(tasks, list | tuple) else tasks
+
+
 class Data(Section):
-    """Where the records come from: files, or generated tasks."""
+    """Where the records come from: files, or tasks.
+
+    Attributes:
+        paths: Record files; a `Source` where there is more to say of one.
+        tasks: Generated tasks and public sets, by name or as a mapping of name and settings
+            (`{name: arithmetic, steps: 4}`, `{name: svamp, path: svamp.jsonl}`).
+        examples: Records made per generated task.
+    """
 
     paths: tuple[str | Source, ...] = ()
     tasks: tuple[str, ...] = ()
     examples: int = Field(6000, ge=1, description="records made per generated task")
 
+    _spelled = field_validator("tasks", mode="before")(_spell)
+
     @model_validator(mode="after")
     def _one_source(self) -> Data:
         if bool(self.paths) == bool(self.tasks):
-            raise ValueError("give either `paths` (record files) or `tasks` (generated)")
+            raise ValueError("give either `paths` (record files) or `tasks`")
         return self
 
     @property
@@ -180,9 +204,7 @@ class Train(Section):
 class Evaluate(Section):
     """Which questions the student answers, and how it decodes."""
 
-    tasks: tuple[str, ...] = Field(
-        (), description="generated tasks or record files; default: as `data`"
-    )
+    tasks: tuple[str, ...] = Field((), description="tasks or record files; default: as `data`")
     questions: int | None = Field(None, ge=1, description="at most so many a task")
     n_samples: int = Field(1, ge=1, description="answers drawn of a question")
     vote: int | None = Field(
@@ -194,6 +216,8 @@ class Evaluate(Section):
         None, ge=1, description="default: what the training data of the student call for"
     )
     batch_size: int = Field(64, ge=1)
+
+    _spelled = field_validator("tasks", mode="before")(_spell)
 
     @model_validator(mode="after")
     def _samples_differ(self) -> Evaluate:

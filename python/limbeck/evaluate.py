@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from limbeck.errors import InputError
 from limbeck.summarize import TaskSummary, summarize
 from limbeck.tasks import Question, load
+from limbeck.tasks.answers import parse
 
 if TYPE_CHECKING:
     from limbeck.config import Evaluate
@@ -123,6 +124,8 @@ def _rows(
 
     for generation in generations:
         question, answer = questions[generation.question], generation.answer
+        if answer is not None:
+            answer = parse(question.kind, answer, question.question)
         yield {
             "task": question.task,
             "id": question.id,

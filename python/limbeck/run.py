@@ -20,8 +20,8 @@ from limbeck.recipes.load import dump, load
 from limbeck.report import report
 from limbeck.stages import Progress, Stage, Watch
 from limbeck.targets import targets
+from limbeck.tasks import files_of, write_records
 from limbeck.tasks import load as load_questions
-from limbeck.tasks import write_records
 from limbeck.train import check_settings, train
 
 
@@ -151,7 +151,7 @@ def _method(
         yield Stage(
             f"{label}evaluate",
             output_dir / "evaluate",
-            (student, *recipe.tasks),
+            (student, *_files(recipe.tasks)),
             {"tasks": recipe.tasks, "seed": recipe.seed, **_values(recipe.evaluate)},
             lambda progress: evaluate(
                 student,
@@ -181,7 +181,7 @@ def _teach(recipe: Recipe, output: Path) -> Stage:
     return Stage(
         "teach",
         output,
-        (),
+        _files(recipe.data.tasks),
         {"data": _values(recipe.data), "teacher": _values(recipe.teacher), "seed": recipe.seed},
         lambda progress: write_records(
             recipe.data.tasks,
@@ -224,6 +224,10 @@ def _check_together(recipes: Sequence[Recipe]) -> None:
     for key in ("data", "teacher", "student", "seed", "output_dir"):
         if any(getattr(recipe, key) != getattr(recipes[0], key) for recipe in recipes):
             raise InputError(f"{key}: differs between methods of one run; make it the same")
+
+
+def _files(tasks: Sequence[str]) -> tuple[str, ...]:
+    return tuple(file for task in tasks for file in files_of(task))
 
 
 def _values(section: BaseModel) -> dict[str, Any]:

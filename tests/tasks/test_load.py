@@ -101,7 +101,7 @@ def test_a_bad_line_is_named(tmp_path, line, message):
 
 @pytest.mark.parametrize("name", ["sudoku", "nowhere.jsonl"])
 def test_an_unknown_name_lists_the_known(name):
-    with pytest.raises(InputError, match="neither a file nor a generated task; known are arith"):
+    with pytest.raises(InputError, match="neither a file nor a task; known are arith"):
         load(name)
 
 

@@ -1,16 +1,18 @@
-"""Reasoning tasks: generated ones with an oracle teacher, and questions read from record files."""
+"""Reasoning tasks: generated ones with an oracle teacher, public sets, and record files."""
 
 from limbeck.tasks.arithmetic import Arithmetic
 from limbeck.tasks.base import Chain, Question, Task, split_of
 from limbeck.tasks.coin_flip import CoinFlip
 from limbeck.tasks.last_letters import LastLetters
 from limbeck.tasks.load import load
-from limbeck.tasks.registry import NAMES, get
+from limbeck.tasks.public import SETS
+from limbeck.tasks.registry import NAMES, files_of, find, get
 from limbeck.tasks.shuffled_objects import ShuffledObjects
 from limbeck.tasks.teach import write_records
 
 __all__ = [
     "NAMES",
+    "SETS",
     "Arithmetic",
     "Chain",
     "CoinFlip",
@@ -18,6 +20,8 @@ __all__ = [
     "Question",
     "ShuffledObjects",
     "Task",
+    "files_of",
+    "find",
     "get",
     "load",
     "split_of",

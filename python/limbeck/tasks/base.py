@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from limbeck.errors import InputError
+from limbeck.tasks.answers import Kind
 
 __all__ = ["Chain", "Conclusion", "Question", "Task", "check_range", "seeded", "split_of"]
 
@@ -26,12 +27,13 @@ _DRAWS_BEFORE_REPEATING = 500
 
 @dataclass(frozen=True)
 class Question:
-    """A question to put to a student, with its gold answer."""
+    """A question to put to a student, with its gold answer and where in a text to look for it."""
 
     task: str
     id: str
     question: str
     answer: str
+    kind: Kind = "any"
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
-"""The questions to evaluate on: made by a generated task, or read from record files."""
+"""The questions to evaluate on: of a generated task, a public set, or record files."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from limbeck.errors import InputError
 from limbeck.lines import records, text
-from limbeck.tasks.base import Question, seeded
-from limbeck.tasks.registry import NAMES, get
+from limbeck.tasks.base import Question, Task, seeded
+from limbeck.tasks.public import SETS, PublicTask
+from limbeck.tasks.registry import NAMES, find, is_task
 
 __all__ = ["load"]
 
@@ -19,11 +21,11 @@ def load(
     """Return questions with their gold answers.
 
     Args:
-        name_or_path: A generated task (see `registry.get`) or a record file in JSON lines. A
-            record's `domain` names its task; without one, the file's name does. Records that share
-            question and answer count once, whatever their number of rationales.
-        split: Takes the records of this split and those that name none.
-        limit: Questions per task; a file with more is sampled. None: all of a file, 200 of a
+        name_or_path: A task (see `registry.find`) or a record file in JSON lines. A record's
+            `domain` names its task; without one, the file's name does. Records that share question
+            and answer count once, whatever their number of rationales.
+        split: Of a file the records of this split and those that name none.
+        limit: Questions per task; where there are more they are sampled. None: all, but 200 of a
             generated task.
         seed: Draws the questions.
 
@@ -33,13 +35,12 @@ def load(
     if limit is not None and limit < 1:
         raise InputError(f"evaluate.questions: {limit} is too few; give 1 or more, or leave it out")
     path = Path(name_or_path)
-    if name_or_path.partition(":")[0] in NAMES and not path.is_file():
-        count = _QUESTIONS_MADE if limit is None else limit
-        return list(get(name_or_path).questions(count, seed=seed, split=split))
+    if is_task(name_or_path) and not path.is_file():
+        return _of_task(find(name_or_path), split, limit, seed)
     if not path.is_file():
         raise InputError(
-            f"tasks: {name_or_path!r} is neither a file nor a generated task; "
-            f"known are {', '.join(NAMES)}"
+            f"tasks: {name_or_path!r} is neither a file nor a task; known are {', '.join(NAMES)}, "
+            f"and of public sets {', '.join(SETS)}"
         )
     tasks: dict[str, dict[tuple[str, str], Question]] = {}
     for question in _read(path, split):
@@ -55,6 +56,18 @@ def load(
             questions = [questions[index] for index in sorted(kept)]
         chosen += questions
     return chosen
+
+
+def _of_task(
+    task: Task[Any, Any] | PublicTask, split: str, limit: int | None, seed: int
+) -> list[Question]:
+    if not isinstance(task, PublicTask):
+        count = _QUESTIONS_MADE if limit is None else limit
+        return list(task.questions(count, seed=seed, split=split))
+    questions = list(task.questions(limit, seed=seed, split=split))
+    if not questions:
+        raise InputError(f"tasks: {task} has no question of split {split!r}; give a copy with some")
+    return questions
 
 
 def _read(path: Path, split: str) -> Iterator[Question]:

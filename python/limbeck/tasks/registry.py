@@ -1,6 +1,9 @@
-"""The generated tasks by name."""
+"""The tasks by name: generated ones with their difficulty, and public sets with their place."""
+
+from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from limbeck.errors import InputError
@@ -8,14 +11,44 @@ from limbeck.tasks.arithmetic import Arithmetic
 from limbeck.tasks.base import Task
 from limbeck.tasks.coin_flip import CoinFlip
 from limbeck.tasks.last_letters import LastLetters
+from limbeck.tasks.public import SETS, PublicTask
 from limbeck.tasks.shuffled_objects import ShuffledObjects
 
-__all__ = ["NAMES", "get"]
+__all__ = ["NAMES", "files_of", "find", "get", "is_task"]
 
 _TASKS: dict[str, type[Task[Any, Any]]] = {
     task.name: task for task in (Arithmetic, LastLetters, CoinFlip, ShuffledObjects)
 }
 NAMES = tuple(_TASKS)
+
+
+def is_task(name: str) -> bool:
+    """Whether a name, with or without settings, is that of a task."""
+    base = name.partition(":")[0]
+    return base in _TASKS or base in SETS
+
+
+def find(name: str) -> Task[Any, Any] | PublicTask:
+    """Return a task.
+
+    Args:
+        name: A generated task, as `get` reads it; or a public set, `gsm8k` of the hub or
+            `gsm8k:path=records.jsonl` of a local copy.
+
+    Raises:
+        InputError: No such task, no such setting, or a value out of range.
+
+    Example:
+        >>> str(find("svamp:path=svamp.jsonl")), str(find("arithmetic:steps=4"))
+        ('svamp', 'arithmetic:steps=4')
+    """
+    base, colon, rest = name.partition(":")
+    if base not in SETS:
+        return get(name)
+    key, equals, path = rest.partition("=")
+    if colon and (key != "path" or not equals or not path):
+        raise InputError(f"tasks: {base} has no setting {rest!r}; it has path=FILE_OR_DIRECTORY")
+    return PublicTask(SETS[base], Path(path) if path else None)
 
 
 def get(name: str) -> Task[Any, Any]:
@@ -34,7 +67,10 @@ def get(name: str) -> Task[Any, Any]:
     """
     base, *settings = name.split(":")
     if base not in _TASKS:
-        raise InputError(f"tasks: {name!r} is unknown; known are {', '.join(NAMES)}")
+        raise InputError(
+            f"tasks: {name!r} is unknown; known are {', '.join(NAMES)}, and of public sets "
+            f"{', '.join(SETS)}"
+        )
     known = [field.name for field in fields(_TASKS[base])]
     values: dict[str, int] = {}
     for setting in settings:
@@ -45,3 +81,11 @@ def get(name: str) -> Task[Any, Any]:
             raise InputError(f"tasks: {name}: {setting!r} gives no number; write {key}=3")
         values[key] = int(value)
     return _TASKS[base](**values)
+
+
+def files_of(name: str) -> list[str]:
+    """The files that a task is read from: its own path, a public set's, none of a generated one."""
+    if not is_task(name):
+        return [name]
+    task = find(name)
+    return [str(task.path)] if isinstance(task, PublicTask) and task.path else []

@@ -1,12 +1,17 @@
-"""The oracle teacher: generated tasks become a record file."""
+"""From tasks to a record file: an oracle teaches the generated ones, sets bring what they have."""
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from limbeck.config import Teacher
-from limbeck.tasks.registry import get
+from limbeck.tasks.base import Task
+from limbeck.tasks.public import PublicTask
+from limbeck.tasks.public.base import folded
+from limbeck.tasks.registry import find
 
 __all__ = ["write_records"]
 
@@ -20,12 +25,16 @@ def write_records(
     seed: int = 0,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Path:
-    """Write training records of generated tasks, one task after the other, as JSON lines.
+    """Write training records of tasks, one task after the other, as JSON lines.
+
+    A public set brings its questions of train, and of validation where it names them, with the
+    rationales of its publisher or of the records it is read from; one that is a test question of
+    any of the tasks, in whatever capitals and spaces, is left out.
 
     Args:
-        tasks: Names as `get` reads them.
+        tasks: Names as `find` reads them.
         path: The file to write; it appears when it is complete.
-        examples: Records per task.
+        examples: Records per generated task.
         teacher: Share and kind of hallucinations, phrasings; by default the truth in two.
         seed: Draws questions, phrasings and mistakes.
         progress: Told records done, records in all, and the task.
@@ -34,25 +43,40 @@ def write_records(
         InputError: An unknown task or setting.
     """
     teacher = teacher or Teacher()
-    made = [get(name) for name in tasks]
+    found = [find(name) for name in tasks]
+    held_out = {
+        folded(question.question)
+        for task in found
+        if isinstance(task, PublicTask)
+        for question in task.questions(None, seed=seed, split="test")
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with beside.open("w", encoding="utf-8", newline="\n") as lines:
-            for index, task in enumerate(made):
+            for index, task in enumerate(found):
                 if progress is not None:
-                    progress(index * examples, len(made) * examples, str(task))
-                for record in task.records(
-                    examples,
-                    seed=seed,
-                    hallucination=teacher.hallucination,
-                    conclusion=teacher.conclusion,
-                    phrasings=teacher.phrasings,
-                ):
-                    lines.write(json.dumps(record, ensure_ascii=False) + "\n")
+                    progress(index * examples, len(found) * examples, str(task))
+                for record in _records(task, examples, teacher, seed):
+                    if folded(record["question"]) not in held_out:
+                        lines.write(json.dumps(record, ensure_ascii=False) + "\n")
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
     if progress is not None:
-        progress(len(made) * examples, len(made) * examples, "written")
+        progress(len(found) * examples, len(found) * examples, "written")
     return path
+
+
+def _records(
+    task: Task[Any, Any] | PublicTask, examples: int, teacher: Teacher, seed: int
+) -> Iterable[dict[str, Any]]:
+    if isinstance(task, PublicTask):
+        return chain(task.records(split="train"), task.records(split="validation"))
+    return task.records(
+        examples,
+        seed=seed,
+        hallucination=teacher.hallucination,
+        conclusion=teacher.conclusion,
+        phrasings=teacher.phrasings,
+    )
