@@ -159,16 +159,35 @@ class Prepare(Section):
 
 
 class Targets(Section):
-    """The frozen encoder whose states of the gold rationale the student is aligned to."""
+    """The frozen encoder whose states of the gold rationale the student is aligned to.
+
+    Attributes:
+        pooling: `auto` is what a sentence encoder's own files say, else `mean`; `mean` and `last`
+            are of the rationale's own tokens; `token` keeps each token's state, to which the
+            student's state of the same token is aligned.
+        control: What a target carries: the example's own rationale (`none`), that of another
+            record (`permuted`), or the mean of all (`constant`). The last two are controls: what a
+            student gains with them it does not owe to the meaning of its rationales.
+    """
 
     encoder: str = Field(
         "student", description="`student`, a method of this run, a path or a hub name"
     )
     layer: int = -1
-    pooling: Literal["mean", "last"] = "mean"
+    pooling: Literal["auto", "mean", "last", "token"] = "auto"
+    control: Literal["none", "permuted", "constant"] = "none"
     batch_size: int = Field(32, ge=1)
-    max_length: int = Field(512, ge=1)
+    max_length: int = Field(512, ge=1, description="tokens that the encoder reads at most")
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+
+    @model_validator(mode="after")
+    def _control_of_pooled(self) -> Targets:
+        if self.pooling == "token" and self.control != "none":
+            raise ValueError(
+                f"control: {self.control} needs one target an example, and pooling: token has one "
+                "a token; choose another pooling"
+            )
+        return self
 
 
 class Train(Section):

@@ -118,8 +118,11 @@ class Collator:
         selections = {term.name: term.select(layout) for term in self.terms}
         refuse_untrained(layout, selections)
         tensors = {
-            name: {key: torch.as_tensor(value) for key, value in selection.items()}
-            for name, selection in selections.items()
+            term.name: {
+                key: torch.as_tensor(value)
+                for key, value in term.load(selections[term.name]).items()
+            }
+            for term in self.terms
         }
         trained = np.unique(np.concatenate([each["rows"] for each in selections.values()]))
         return {

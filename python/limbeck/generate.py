@@ -129,7 +129,7 @@ class Generator:
         from transformers import AutoTokenizer
 
         from limbeck._native import Renderer
-        from limbeck.model import quiet
+        from limbeck.model import load_trained, quiet
 
         path = Path(student)
         card = _card(path)
@@ -143,7 +143,8 @@ class Generator:
             if device == "auto":
                 device = "cuda" if torch.cuda.is_available() else "cpu"
             dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
-            model = _load(path, len(self._tokenizer), dtype).to(device).eval()
+            length = len(self._tokenizer)
+            model = load_trained(path, tokenizer_length=length, dtype=dtype).to(device).eval()
         self._model = model
         self.dtype = model.dtype
         self._reader = Reader(card, self._tokenizer, _stop_ids(path))
@@ -317,25 +318,6 @@ def _card(path: Path) -> dict[str, Any]:
             f"{file}: inference.order: none of {', '.join(ORDERS)}, or no render; {remedy}"
         )
     return card
-
-
-def _load(path: Path, tokenizer_length: int, dtype: torch.dtype) -> Any:
-    """Return the model of a student's directory, an adapter merged into its base."""
-    from limbeck.model import load_student
-
-    adapter = path / "adapter_config.json"
-    if not adapter.is_file():
-        return load_student(path, tokenizer_length=tokenizer_length, dtype=dtype)
-    try:
-        from peft import PeftModel
-    except ImportError as error:
-        raise InputError(
-            f"student: {path}: an adapter needs PEFT; install `limbeck[peft]`"
-        ) from error
-    # Not through transformers, which would not give the base the rows of the added tokens.
-    base = json.loads(adapter.read_text("utf-8"))["base_model_name_or_path"]
-    model: Any = load_student(base, tokenizer_length=tokenizer_length, dtype=dtype)
-    return PeftModel.from_pretrained(model, path).merge_and_unload()
 
 
 def _stop_ids(path: Path) -> list[int]:

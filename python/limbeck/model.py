@@ -20,6 +20,51 @@ INFO_FILE = "limbeck.json"
 FORMAT = 1
 
 
+def check_student(student: str | Path | StudentSpec) -> None:
+    """Refuse a student that packed rows cannot train, as far as its config is here to tell.
+
+    Args:
+        student: A local directory, a hub name (which is left to `load_student`), or what a student
+            is made from.
+
+    Raises:
+        InputError: It is an encoder-decoder, or its config is damaged.
+    """
+    if isinstance(student, str | Path):
+        config = _read_config(Path(student))
+        if config.get("is_encoder_decoder"):
+            raise encoder_decoder(f"student: {student}", config.get("model_type"))
+        return
+    from transformers import CONFIG_MAPPING
+
+    kind = str(student.config.get("model_type"))
+    if kind in CONFIG_MAPPING and getattr(CONFIG_MAPPING[kind], "is_encoder_decoder", False):
+        raise encoder_decoder("student.config", kind)
+
+
+def _read_config(directory: Path) -> dict[str, Any]:
+    """Read a checkpoint's `config.json`; empty where there is none."""
+    path = directory / "config.json"
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); restore the file") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: not a JSON object; restore the file")
+    return config
+
+
+def encoder_decoder(place: str, model_type: Any) -> InputError:
+    """What is said of a student that is an encoder-decoder."""
+    return InputError(
+        f"{place}: {model_type} is an encoder-decoder, which reads the question apart from what "
+        "it writes; prepared rows are single sequences of packed examples, for decoder-only "
+        "students; take a causal language model (an encoder-decoder can be targets.encoder)"
+    )
+
+
 def load_student(
     name: str | Path, *, tokenizer_length: int, dtype: torch.dtype | str
 ) -> PreTrainedModel:
@@ -38,11 +83,16 @@ def load_student(
     Raises:
         InputError: There is no such causal language model.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     with quiet():
         try:
+            config = AutoConfig.from_pretrained(str(name))
+            if config.is_encoder_decoder:  # of some, transformers would load the decoder alone
+                raise encoder_decoder(f"student: {name}", config.model_type)
             model = AutoModelForCausalLM.from_pretrained(str(name), dtype=dtype)
+        except InputError:
+            raise
         except (OSError, ValueError) as error:
             raise InputError(
                 f"student: {name}: cannot be loaded as a causal language model: {error}; give a "
@@ -52,6 +102,32 @@ def load_student(
         if tokenizer_length > embedding.weight.shape[0]:
             model.resize_token_embeddings(tokenizer_length)
     return model
+
+
+def load_trained(directory: str | Path, *, tokenizer_length: int, dtype: torch.dtype | str) -> Any:
+    """Load the model of a student's directory, an adapter merged into its base.
+
+    Args:
+        directory: What `train` wrote.
+        tokenizer_length: `len(tokenizer)`.
+        dtype: Of the weights.
+
+    Raises:
+        InputError: There is no such causal language model, or PEFT is missing for an adapter.
+    """
+    adapter = Path(directory) / "adapter_config.json"
+    if not adapter.is_file():
+        return load_student(directory, tokenizer_length=tokenizer_length, dtype=dtype)
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise InputError(
+            f"student: {directory}: an adapter needs PEFT; install `limbeck[peft]`"
+        ) from error
+    # Not through transformers, which would not give the base the rows of the added tokens.
+    base = json.loads(adapter.read_text("utf-8"))["base_model_name_or_path"]
+    model: Any = load_student(base, tokenizer_length=tokenizer_length, dtype=dtype)
+    return PeftModel.from_pretrained(model, directory).merge_and_unload()
 
 
 def save_student(
@@ -144,8 +220,12 @@ def create_student(
         raise InputError(f"student.config.{key}: the tokenizer decides it; take it out")
     try:
         config = AutoConfig.for_model(model_type, **values, **ids)
+        if config.is_encoder_decoder:
+            raise encoder_decoder("student.config", model_type)
         set_seed(seed)
         model = AutoModelForCausalLM.from_config(config)
+    except InputError:
+        raise
     except (ValueError, TypeError, ArithmeticError, StrictDataclassError) as error:
         raise InputError(
             f"student.config: transformers makes no causal language model of it: {error}; start "

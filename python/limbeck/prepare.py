@@ -19,6 +19,7 @@ from limbeck import _native
 from limbeck.config import Prepare, Recipe, Source, TemplateSpec, Train
 from limbeck.errors import InputError
 from limbeck.filters import Contaminated, Filter
+from limbeck.model import check_student
 
 __all__ = [
     "Counts",
@@ -42,6 +43,7 @@ TOKENIZER_FILES = (
     "added_tokens.json",
     "chat_template.jinja",
     "chat_template.json",
+    "config.json",  # says whether it is a student that can be trained
 )
 
 
@@ -200,6 +202,7 @@ def prepare(
     sources = [each if isinstance(each, Source) else Source(path=str(each)) for each in given]
     section, needed = _settings(recipe, tokenizer=str(tokenizer), sources=sources)
     directory = resolve_tokenizer(str(tokenizer))
+    check_student(directory)
     config = native_config(
         section,
         inputs=expand(sources),

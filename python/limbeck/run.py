@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from limbeck.config import Recipe, Source, StudentSpec, Targets
 from limbeck.errors import InputError
 from limbeck.evaluate import evaluate
+from limbeck.model import check_student
 from limbeck.prepare import Manifest, expand, few_steps, prepare
 from limbeck.recipes.load import dump, load
 from limbeck.report import report
@@ -68,6 +69,7 @@ def plan(recipes: Sequence[Recipe]) -> list[Stage]:
         InputError: The recipes do not belong together, or one of them cannot be walked.
     """
     _check_together(recipes)
+    check_student(recipes[0].student)
     for task in {*recipes[0].data.tasks, *(task for each in recipes for task in each.tasks)}:
         load_questions(task, limit=1)  # an unknown task or a broken file is better found now
     first, root = recipes[0], recipes[0].output_dir
@@ -121,13 +123,20 @@ def _method(
         settings = _named_encoder(recipe, output_dir, methods)
         encoder = start if settings.encoder == "student" else settings.encoder
         cached = output_dir / "targets"
+        others = [output_dir.with_name(name) for name in methods if name != recipe.method]
         yield Stage(
             f"{label}targets",
             cached,
             (prepared, encoder),
-            _values(settings),
+            {**_values(settings), "seed": recipe.seed},
             lambda progress: targets(
-                prepared, student=start, output_dir=cached, settings=settings, progress=progress
+                prepared,
+                student=start,
+                output_dir=cached,
+                settings=settings,
+                seed=recipe.seed,
+                reuse=[root / "targets" for root in others],
+                progress=progress,
             ),
         )
     student = output_dir / "student"

@@ -1,16 +1,19 @@
-"""Cached target states on disk: one file, written row by row, read memory-mapped.
+"""Cached target states on disk, read memory-mapped.
 
-`targets.safetensors` holds `targets` [n, D] (one row a distinct rationale), `index` int64 [E] (the
-row of each example) and `example_ids` int64 [E] (ascending). The layout is that of any safetensors
-file; it is written by hand only so that `targets` need never be in memory as a whole.
+`targets.safetensors` holds `targets` [rows, D], the states of n distinct rationales, one after the
+other, `starts` int64 [n+1] (where the states of each begin), `keys` uint8 [n, 16] (a hash of what
+the encoder was given for each), `index` int64 [E] (the rationale of each example) and `example_ids`
+int64 [E] (ascending). Its metadata say what made it. A pooled rationale has one state, otherwise it
+has one a token.
 """
 
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -22,16 +25,19 @@ from limbeck.errors import InputError
 
 FILE_NAME = "targets.safetensors"
 
-# safetensors' name, torch's dtype, and a numpy dtype of the same size (numpy has no bfloat16).
-_DTYPES: dict[str, tuple[str, torch.dtype, np.dtype[Any]]] = {
-    "float32": ("F32", torch.float32, np.dtype(np.float32)),
-    "float16": ("F16", torch.float16, np.dtype(np.float16)),
-    "bfloat16": ("BF16", torch.bfloat16, np.dtype(np.uint16)),
-}
+
+@dataclass(frozen=True)
+class _Contents:
+    targets: Tensor
+    starts: NDArray[np.int64]
+    keys: NDArray[np.uint8]
+    index: NDArray[np.int64]
+    example_ids: NDArray[np.int64]
+    identity: dict[str, Any]
 
 
 class TargetStore:
-    """Rows of target states by example id.
+    """States of gold rationales by example id.
 
     It is a path until it is read, so it travels to a loader's workers for nothing, and every
     worker maps the same pages.
@@ -47,27 +53,61 @@ class TargetStore:
         self.path = Path(directory) / FILE_NAME
         if not self.path.is_file():
             raise InputError(f"{directory}: no {FILE_NAME}; run `targets` on the prepared data")
-        self._opened: tuple[Tensor, NDArray[np.int64], NDArray[np.int64]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_opened": None}
+        return {"path": self.path}
 
     @property
     def width(self) -> int:
-        """The width D of a target."""
-        return int(self._tensors()[0].shape[1])
+        """The width D of a state."""
+        return int(self._contents.targets.shape[1])
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decided the states: encoder, layer, pooling, length."""
+        return self._contents.identity
+
+    @property
+    def by_token(self) -> bool:
+        """Whether each token of a rationale has a state, not the rationale one."""
+        return bool(self.identity["pooling"] == "token")
 
     def __len__(self) -> int:
         """The number of distinct rationales."""
-        return len(self._tensors()[0])
+        return len(self._contents.keys)
 
-    def read(self, example_ids: NDArray[np.int64]) -> Tensor:
-        """Read the targets `[len(example_ids), D]` of some examples, in the stored dtype.
+    def counts(self, example_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many states some examples have; int64 `[len(example_ids)]`.
 
         Raises:
-            InputError: An example has none.
+            InputError: An example is not known.
         """
-        targets, index, known = self._tensors()
+        rows = self._rows(example_ids)
+        return self._contents.starts[rows + 1] - self._contents.starts[rows]
+
+    def read(self, example_ids: NDArray[np.int64]) -> Tensor:
+        """Read the states `[Σ counts, D]` of some examples, in the stored dtype.
+
+        Raises:
+            InputError: An example is not known.
+        """
+        starts, counts = self._contents.starts[self._rows(example_ids)], self.counts(example_ids)
+        before = np.cumsum(counts) - counts
+        at = np.arange(counts.sum()) + np.repeat(starts - before, counts)
+        return self._contents.targets[torch.from_numpy(at)]
+
+    @property
+    def keys(self) -> NDArray[np.uint8]:
+        """Hashes `[n, 16]` of what the encoder was given for each rationale."""
+        return self._contents.keys
+
+    def states(self, row: int) -> Tensor:
+        """Read the states of one rationale by its number."""
+        start, stop = self._contents.starts[row : row + 2]
+        return self._contents.targets[start:stop]
+
+    def _rows(self, example_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        known = self._contents.example_ids
         at = np.searchsorted(known, example_ids)
         found = known[np.minimum(at, len(known) - 1)] == example_ids if len(known) else at < 0
         if not found.all():
@@ -75,86 +115,75 @@ class TargetStore:
                 f"{self.path}: no target for example {int(example_ids[~found][0])}; "
                 "run `targets` again on this preparation"
             )
-        return targets[torch.from_numpy(index[at])]
+        return self._contents.index[at]
 
-    def _tensors(self) -> tuple[Tensor, NDArray[np.int64], NDArray[np.int64]]:
-        if self._opened is None:
-            from safetensors import safe_open
+    @cached_property
+    def _contents(self) -> _Contents:
+        from safetensors import SafetensorError, safe_open
 
+        try:
             with safe_open(self.path, framework="pt") as file:
-                targets, index, known = (
-                    file.get_tensor(key) for key in ("targets", "index", "example_ids")
+                return _Contents(
+                    targets=file.get_tensor("targets"),
+                    starts=file.get_tensor("starts").numpy(),
+                    keys=file.get_tensor("keys").numpy(),
+                    index=file.get_tensor("index").numpy(),
+                    example_ids=file.get_tensor("example_ids").numpy(),
+                    identity=json.loads(file.metadata()["identity"]),
                 )
-            self._opened = targets, index.numpy(), known.numpy()
-        return self._opened
+        except (SafetensorError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.path}: not a target file ({error}); run `targets` again"
+            ) from error
 
 
-class TargetWriter:
-    """Writes a target file in place, under another name until it is complete.
+class KnownStates:
+    """Those of some rationales whose states stand in earlier files.
 
     Args:
-        directory: Where `targets.safetensors` will stand.
-        rows: Number of distinct rationales.
-        width: Width of a target.
-        dtype: `float32`, `float16` or `bfloat16`.
-        index: int64 `[E]`, the row of each example.
-        example_ids: int64 `[E]`, ascending.
+        stores: The earlier files, all of the wanted identity.
+        keys: uint8 `[n, 16]`, the wanted rationales.
+
+    Attributes:
+        count: How many are known.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        rows: int,
-        width: int,
-        dtype: str,
-        index: NDArray[np.int64],
-        example_ids: NDArray[np.int64],
-    ) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self._final = directory / FILE_NAME
-        self._path = directory / f".{FILE_NAME}.{os.getpid()}.tmp"
-        name, self._torch_dtype, numpy_dtype = _DTYPES[dtype]
-        ends = np.cumsum([8 * len(index), 8 * len(index), rows * width * numpy_dtype.itemsize])
-        entries = [
-            ("index", "I64", [len(index)], 0, ends[0]),
-            ("example_ids", "I64", [len(index)], ends[0], ends[1]),
-            ("targets", name, [rows, width], ends[1], ends[2]),
-        ]
-        header = json.dumps(
-            {
-                key: {"dtype": kind, "shape": shape, "data_offsets": [int(start), int(end)]}
-                for key, kind, shape, start, end in entries
-            }
-        ).encode()
-        header += b" " * (-len(header) % 8)
-        with self._path.open("wb") as file:
-            file.write(len(header).to_bytes(8, "little") + header)
-            file.write(index.astype("<i8").tobytes() + example_ids.astype("<i8").tobytes())
-            data_start = file.tell()
-            file.truncate(data_start + rows * width * numpy_dtype.itemsize)
-        self._rows = np.memmap(
-            self._path, numpy_dtype, mode="r+", offset=data_start, shape=(rows, width)
-        )
+    def __init__(self, stores: Sequence[TargetStore], keys: NDArray[np.uint8]) -> None:
+        self._stores = stores
+        places: dict[bytes, tuple[int, int]] = {}
+        for number, store in enumerate(stores):
+            for row, key in enumerate(store.keys):
+                places.setdefault(key.tobytes(), (number, row))
+        unknown = len(stores), -1
+        found = [places.get(key.tobytes(), unknown) for key in keys]
+        self._store, self._row = np.array(found, np.int64).reshape(-1, 2).T
+        self.count = int((self._row >= 0).sum())
 
-    def write(self, rows: NDArray[np.int64], states: Tensor) -> None:
-        """Write `states` `[len(rows), D]` into `rows`."""
-        low = states.to("cpu", self._torch_dtype)
-        if low.dtype == torch.bfloat16:
-            low = low.view(torch.int16)
-        self._rows[rows] = low.numpy().view(self._rows.dtype)
+    def order(self, ranks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Order the rationales: known ones first, as they stand; the others by rank."""
+        return np.lexsort((np.where(self._row < 0, ranks, self._row), self._store))
 
-    def __enter__(self) -> TargetWriter:
-        return self
+    def states(self, rationale: int) -> Tensor:
+        """Read the states of a known rationale."""
+        return self._stores[self._store[rationale]].states(self._row[rationale])
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._rows.flush()
-        if kind is None:
-            self._path.replace(self._final)
-        else:
-            self._path.unlink(missing_ok=True)
+
+def find_states(
+    directories: Sequence[Path], identity: Mapping[str, Any], keys: NDArray[np.uint8]
+) -> KnownStates:
+    """Look for states in earlier files.
+
+    Args:
+        directories: Where such files may stand.
+        identity: What decides the states; files of another do not count, nor do damaged ones.
+        keys: uint8 `[n, 16]`, the wanted rationales.
+    """
+    stores = []
+    for directory in directories:
+        try:
+            store = TargetStore(directory)
+            if store.identity == identity:
+                stores.append(store)
+        except InputError:  # nothing there to save work with, so the work is done
+            continue
+    return KnownStates(stores, keys)

@@ -1,14 +1,16 @@
 """Targets: the states of gold rationales under a frozen encoder, computed once and kept on disk.
 
-limbeck run (the `targets` stage), or `targets(prepared, student=…, output_dir=…, settings=…)`.
-They depend on the data alone and no gradient reaches them, so training only reads them.
+limbeck targets PREPARED …, the `targets` stage of `limbeck run`, or `targets(prepared, student=…)`.
+They depend on the data alone and no gradient reaches them, so training only reads them. What was
+computed is known by its content: a run that was cut off goes on, one that finds every rationale
+already there loads no encoder, and one with new records reads those alone.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +22,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from limbeck.config import Targets
+    from limbeck.encoder import Encoder
+    from limbeck.rationales import Rationales
+    from limbeck.target_store import KnownStates
+    from limbeck.target_writer import TargetLayout, TargetWriter
 
 Progress = Callable[[int, int, str], None]
 
-_INTEGER_BYTES = 8
-_DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+_COPIED_AT_ONCE = 1024
 
 
 def targets(
@@ -33,174 +38,174 @@ def targets(
     student: str | Path,
     output_dir: str | Path,
     settings: Targets,
+    seed: int = 0,
+    reuse: Sequence[str | Path] = (),
     progress: Progress | None = None,
 ) -> Path:
-    """Write the pooled states of every distinct rationale of a prepared directory.
+    """Write the states of every distinct rationale of a prepared directory.
 
     Args:
         prepared: Prepared data that keeps its rationales.
         student: The starting student, the encoder where `settings.encoder` is `student`.
-        output_dir: Where `targets.safetensors` and `targets.json` go.
-        settings: Encoder, layer, pooling, batch size, length and dtype.
-        progress: Told rationales done, rationales in all, and the size on disk.
+        output_dir: Where `targets.safetensors` and `targets.json` go. What stands there already,
+            finished or cut off, is not computed again.
+        settings: Encoder, layer, pooling, control, batch size, length and dtype.
+        seed: Draws the permutation of `control: permuted`.
+        reuse: Other targets' directories, whose states are copied where they are the same.
+        progress: Told rationales done, rationales in all, and size on disk, with the time that is
+            left once the first batches have shown it.
 
     Returns:
         `output_dir`.
 
     Raises:
-        InputError: The encoder is untrained or cannot be loaded, has no such layer, or the
-            prepared data keeps no rationales.
+        InputError: The encoder is untrained, cannot be loaded, or does not fit the settings; the
+            prepared data keep no rationales; or the disk has no room.
     """
+    from limbeck.encoder import Encoder
     from limbeck.model import is_untrained
-    from limbeck.target_store import TargetWriter
+    from limbeck.rationales import TextRationales, TokenRationales
+    from limbeck.target_store import find_states
+    from limbeck.target_writer import writing
 
-    output_dir = Path(output_dir)
+    prepared, output_dir = Path(prepared), Path(output_dir)
     name = str(student) if settings.encoder == "student" else settings.encoder
     if is_untrained(name):
         raise InputError(
             f"targets.encoder: {name} was never trained, its states mean nothing; name a trained "
             "one: a think-first student, the teacher, or a sentence encoder"
         )
-    example_ids, rationales, source = _rationales(Path(prepared))
-    rows: dict[str, int] = {}
-    index = [rows.setdefault(text, len(rows)) for text in rationales]
-    texts = list(rows)
+    encoder = Encoder(name, settings)
+    kind = TokenRationales if encoder.pooling == "token" else TextRationales
+    rationales = kind(prepared, encoder)
+    identity = {**encoder.identity(), "dtype": settings.dtype}
+    known = find_states([output_dir, *map(Path, reuse)], identity, rationales.keys)
+    order = known.order(-rationales.lengths)
+    index, control = _controlled(rationales, order, prepared, settings, seed)
+    layout = _layout(rationales, order, index, encoder.width, identity)
 
-    import numpy as np
-
-    encoder = _Encoder(name, settings)
-    size = len(texts) * encoder.width * _DTYPE_BYTES[settings.dtype]
-    size += 2 * len(index) * _INTEGER_BYTES
-    text = f"{len(texts)} rationales × {encoder.width} {settings.dtype}, {size / 1e6:.1f} MB"
+    size = len(layout.head()) + layout.states_bytes
+    text = f"{len(order)} rationales × {encoder.width} {settings.dtype}, {size / 1e6:.1f} MB"
+    if encoder.pooling == "token":
+        text = f"{rationales.states.sum()} tokens of {text}"
     report = progress or (lambda _done, _total, _text: None)
-    report(0, len(texts), text)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    truncated = 0
-    with TargetWriter(
-        output_dir,
-        rows=len(texts),
-        width=encoder.width,
-        dtype=settings.dtype,
-        index=np.array(index, np.int64),
-        example_ids=example_ids,
-    ) as writer:
-        done = 0
-        for batch, states, cut in encoder.encode(texts):
-            writer.write(batch, states)
-            truncated += cut
-            done += len(batch)
-            report(done, len(texts), text)
+    report(0, len(order), text)
+    with writing(output_dir, layout) as writer:
+        _copy(writer, known, order)
+        _encode(writer, encoder, rationales, order, settings.batch_size, report, text)
+        if settings.control == "constant" and writer.done == len(order):
+            writer.append(_mean(writer, rationales, order), 1)
     summary = {
         "encoder": name,
         "layer": settings.layer,
-        "pooling": settings.pooling,
+        "pooling": encoder.pooling,
+        **control,
         "dtype": settings.dtype,
         "hidden_size": encoder.width,
-        "count": len(texts),
-        "examples": len(index),
-        "truncated": truncated,
+        "count": len(order),
+        "states": int(rationales.states.sum()),
+        "examples": len(rationales.index),
+        "truncated": rationales.truncated,
+        "tokens_encoded": int(rationales.lengths.sum()),
         "bytes": size,
-        "rationales_sha256": source,
     }
     (output_dir / "targets.json").write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
     return output_dir
 
 
-def _rationales(prepared: Path) -> tuple[NDArray[np.int64], list[str], str]:
-    """Read example ids, their rationales and the hash of both."""
+def _controlled(
+    rationales: Rationales,
+    order: NDArray[np.int64],
+    prepared: Path,
+    settings: Targets,
+    seed: int,
+) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    """Return which of the ordered rationales each example is aligned to, and what is said of it."""
     import numpy as np
 
-    from limbeck.arrow import file_batches
+    from limbeck.target_control import is_own, permuted, read_records
 
-    path = prepared / "examples.arrow"
-    ids: list[int] = []
-    texts: list[str] = []
-    content = hashlib.sha256()
-    for batch in file_batches(path):
-        ids += batch.column("example_id").to_pylist()
-        texts += batch.column("rationale").to_pylist()
-    for id, text in zip(ids, texts, strict=True):
-        if text is None:
-            raise InputError(
-                f"{path}: example {id} has no rationale; prepare again with a recipe that aligns "
-                "to rationales, such as pst, so that they are kept"
-            )
-        content.update(f"{id}\0{text}\0".encode())
-    if not ids:
-        raise InputError(f"{path}: holds no example; look into rejected.jsonl")
-    return np.array(ids, np.int64), texts, content.hexdigest()
+    said: dict[str, Any] = {"control": settings.control}
+    if settings.control == "constant":  # the mean stands behind the others
+        return np.full(len(rationales.index), len(order)), said
+    takes = np.arange(len(rationales.index))
+    if settings.control == "permuted":
+        records = read_records(prepared)
+        takes = permuted(rationales.index, records, seed)
+        own = is_own(rationales.index, records, takes)
+        said |= {"control_seed": seed, "control_unmoved": int(own.sum())}
+    return np.argsort(order)[rationales.index[takes]], said
 
 
-class _Encoder:
-    """A frozen model that turns texts into one state each."""
+def _layout(
+    rationales: Rationales,
+    order: NDArray[np.int64],
+    index: NDArray[np.int64],
+    width: int,
+    identity: dict[str, Any],
+) -> TargetLayout:
+    import numpy as np
 
-    def __init__(self, name: str, settings: Targets) -> None:
-        import torch
-        from transformers import AutoModel, AutoTokenizer
+    from limbeck.target_writer import TargetLayout
 
-        from limbeck.model import quiet
+    states, keys = rationales.states[order], rationales.keys[order]
+    if len(index) and index[0] == len(order):
+        states, keys = np.append(states, 1), np.append(keys, np.zeros_like(keys[:1]), axis=0)
+    return TargetLayout(
+        starts=np.append(0, np.cumsum(states)),
+        keys=keys,
+        index=index,
+        example_ids=rationales.example_ids,
+        width=width,
+        dtype=identity["dtype"],
+        identity=identity,
+    )
 
-        self._settings = settings
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        dtype = torch.bfloat16 if self._device.type == "cuda" else torch.float32
-        with quiet():
-            try:
-                self._tokenizer = AutoTokenizer.from_pretrained(name)
-                self._model = AutoModel.from_pretrained(name, dtype=dtype).to(self._device).eval()
-            except (OSError, ValueError) as error:
-                raise InputError(
-                    f"targets.encoder: {name}: cannot be loaded: {error}; give a local directory "
-                    "or a hub name"
-                ) from error
-        config = self._model.config.get_text_config()
-        self.width: int = config.hidden_size
-        layers: int = config.num_hidden_layers
-        if not -layers - 1 <= settings.layer <= layers:
-            raise InputError(
-                f"targets.layer: {settings.layer}; {name} has states 0 (embeddings) to {layers}, "
-                "or -1 for the last"
-            )
 
-    def encode(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], Tensor, int]]:
-        """Yield which texts, their states `[batch, D]`, and how many of them were cut.
+def _copy(writer: TargetWriter, known: KnownStates, order: NDArray[np.int64]) -> None:
+    """Append what an earlier file holds; it comes first."""
+    import torch
 
-        Texts of like length share a batch, the longest first, so that too large a batch fails at
-        once and not at the end.
-        """
-        import numpy as np
+    while writer.done < known.count:
+        rows = order[writer.done : min(writer.done + _COPIED_AT_ONCE, known.count)]
+        writer.append(torch.cat([known.states(row) for row in rows]), len(rows))
 
-        tokens = self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        order = np.argsort([-len(ids) for ids in tokens], kind="stable")
-        limit = self._settings.max_length
-        for start in range(0, len(order), self._settings.batch_size):
-            batch = order[start : start + self._settings.batch_size]
-            kept = [tokens[i][:limit] for i in batch]
-            cut = sum(len(tokens[i]) > limit for i in batch)
-            yield batch, self._states(kept), cut
 
-    def _states(self, tokens: Sequence[Sequence[int]]) -> Tensor:
-        import torch
+def _encode(
+    writer: TargetWriter,
+    encoder: Encoder,
+    rationales: Rationales,
+    order: NDArray[np.int64],
+    batch_size: int,
+    report: Progress,
+    text: str,
+) -> None:
+    """Append what no earlier file holds."""
+    left = int(rationales.lengths[order[writer.done :]].sum())
+    began, measured = 0.0, 0
+    while writer.done < len(order):
+        rows = order[writer.done : writer.done + batch_size]
+        writer.append(encoder.states(rationales.passages(rows)), len(rows))
+        tokens = int(rationales.lengths[rows].sum())
+        left -= tokens
+        if began:
+            measured += tokens
+            seconds = (time.perf_counter() - began) * left / max(measured, 1)
+            report(writer.done, len(order), f"{text}, about {seconds:.0f} s left")
+        else:  # the first batch also loads the weights and warms up
+            began = time.perf_counter()
+            report(writer.done, len(order), text)
 
-        longest = max(1, *(len(ids) for ids in tokens))
-        ids = torch.zeros(len(tokens), longest, dtype=torch.int64)
-        mask = torch.zeros(len(tokens), longest, dtype=torch.int64)
-        for row, each in enumerate(tokens):
-            ids[row, : len(each)] = torch.tensor(each, dtype=torch.int64)
-            mask[row, : len(each)] = 1
-        arguments: dict[str, Any] = {
-            "input_ids": ids.to(self._device),
-            "attention_mask": mask.to(self._device),
-        }
-        with torch.no_grad():
-            if self._settings.layer == -1:
-                states = self._model(**arguments).last_hidden_state
-            else:
-                output = self._model(**arguments, output_hidden_states=True)
-                states = output.hidden_states[self._settings.layer]
-        states, mask = states.float(), mask.to(self._device)
-        lengths = mask.sum(1)
-        if self._settings.pooling == "last":
-            pooled = states[torch.arange(len(tokens)), (lengths - 1).clamp(min=0)]
-            return torch.where(lengths[:, None] > 0, pooled, 0)
-        kept = torch.where(mask[:, :, None] > 0, states, 0)
-        return kept.sum(1) / lengths.clamp(min=1)[:, None]
+
+def _mean(writer: TargetWriter, rationales: Rationales, order: NDArray[np.int64]) -> Tensor:
+    """Return the mean target of all examples, `[1, D]`."""
+    import numpy as np
+    import torch
+
+    weights = torch.from_numpy(np.bincount(rationales.index, minlength=len(order))[order])
+    total = torch.zeros((), dtype=torch.float64)
+    for start in range(0, len(order), _COPIED_AT_ONCE):
+        chunk = slice(start, min(start + _COPIED_AT_ONCE, len(order)))
+        states = writer.read(chunk.start, chunk.stop).double()
+        total = total + weights[chunk].double() @ states
+    return (total / weights.sum())[None]

@@ -62,12 +62,13 @@ def train(
     from limbeck.adapter import lora_config
     from limbeck.arguments import arguments
     from limbeck.data import load_prepared, survey
-    from limbeck.model import load_student, quiet
+    from limbeck.model import check_student, load_student, quiet
     from limbeck.objectives import make_terms
     from limbeck.target_store import TargetStore
     from limbeck.trainer import DistillTrainer
 
     prepared, output_dir = Path(prepared), Path(output_dir)
+    check_student(student)
     work_dir = output_dir.with_name(f".{output_dir.name}.partial")
     args = arguments(settings, work_dir / "checkpoints", seed)
     dataset = load_prepared(prepared)

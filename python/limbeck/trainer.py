@@ -21,6 +21,7 @@ from transformers import Trainer, TrainingArguments, set_seed
 from limbeck.data import Collator, is_packed
 from limbeck.errors import InputError
 from limbeck.forward import SUBMODULE, attach, causal_model, check_isolation
+from limbeck.model import encoder_decoder
 from limbeck.objectives import make_terms
 from limbeck.target_store import TargetStore
 
@@ -128,7 +129,10 @@ class DistillTrainer(Trainer):
         set_seed(args.seed)  # adapters and projections are initialized before Trainer seeds
         if peft_config is not None:
             model = _wrap(model, peft_config)
-        width = causal_model(model).config.get_text_config().hidden_size
+        config = causal_model(model).config
+        if config.is_encoder_decoder:
+            raise encoder_decoder("model", config.model_type)
+        width = config.get_text_config().hidden_size
         self.head = attach(model, [term.build(width) for term in terms])
         pad_id = getattr(processing_class, "pad_token_id", None) or 0
         super().__init__(

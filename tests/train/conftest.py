@@ -84,6 +84,8 @@ def write_prepared(directory: Path, records=RECORDS, name="answer-first", per_ro
     table = pa.table(
         {
             "example_id": pa.array(range(len(records)), pa.int64()),
+            "source": pa.array(["records.jsonl"] * len(records)),
+            "line": pa.array(range(1, len(records) + 1), pa.int64()),
             "rationale": pa.array([r for _, _, r in records], pa.large_utf8()),
         }
     )
@@ -143,27 +145,32 @@ def prepared(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def student(tmp_path_factory, prepared) -> Path:
+def student(tmp_path_factory) -> Path:
     """A tiny student on disk with the prepared tokenizer."""
+    return save_model(tmp_path_factory.mktemp("student"))
+
+
+def save_model(directory: Path, kind="llama", info=None, **changes) -> Path:
+    """A tiny trained-looking checkpoint with the prepared tokenizer."""
     from limbeck.model import save_student
 
-    directory = tmp_path_factory.mktemp("student")
     tokenizer = make_tokenizer(directory)
-    save_student(tiny_model(vocab_size=len(tokenizer)), tokenizer, directory, info={}, stop_ids=[0])
+    model = tiny_model(kind, vocab_size=len(tokenizer), **changes)
+    save_student(model, tokenizer, directory, info=info or {}, stop_ids=[0])
     return directory
 
 
 @pytest.fixture(scope="session")
-def targets(tmp_path_factory, prepared, student) -> Path:
-    """Target states of another width than the student's, so that a projection is trained."""
+def encoder(tmp_path_factory) -> Path:
+    """A teacher of another width than the student's, so that a projection is trained."""
+    return save_model(tmp_path_factory.mktemp("encoder"), hidden_size=24)
+
+
+@pytest.fixture(scope="session")
+def targets(tmp_path_factory, prepared, student, encoder) -> Path:
     from limbeck.config import Targets
-    from limbeck.model import save_student
     from limbeck.targets import targets as make
 
-    encoder = tmp_path_factory.mktemp("encoder")
-    tokenizer = make_tokenizer(encoder)
-    wide = tiny_model(vocab_size=len(tokenizer), hidden_size=24)
-    save_student(wide, tokenizer, encoder, info={}, stop_ids=[0])
     return make(
         prepared,
         student=student,

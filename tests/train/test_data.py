@@ -55,10 +55,10 @@ def test_alignment_takes_each_examples_last_semantic_token(targets):
     chosen = term.select(Layout.of([row]))
     assert chosen["rows"].tolist() == [2, 5]
     assert chosen["weights"].tolist() == [1.0, 1.0]
-    assert torch.equal(chosen["target"], store.read(np.array([3, 0])))
+    assert torch.equal(term.load(chosen)["target"], store.read(np.array([3, 0])))
     none = term.select(Layout.of([{**row, "span_kinds": np.zeros(8, np.uint8)}]))
     assert none["rows"].size == 0
-    assert none["target"].shape == (0, store.width)
+    assert term.load(none)["target"].shape == (0, store.width)
 
 
 def test_an_example_without_a_trained_token_is_refused(prepared):

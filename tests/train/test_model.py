@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.train.conftest import RECORDS, TINY, make_tokenizer, tiny_model
 
-from limbeck.config import StudentSpec
+from limbeck.config import StudentSpec, Train
 from limbeck.errors import InputError
-from limbeck.model import create_student, is_untrained, load_student, save_student
+from limbeck.model import check_student, create_student, is_untrained, load_student, save_student
 from limbeck.word_tokenizer import train_tokenizer
 
 LLAMA = {"model_type": "llama", **TINY}
@@ -97,6 +97,43 @@ def test_a_bad_config_is_named(tmp_path, records, config, message):
 def test_parquet_records_do_not_train_a_tokenizer(tmp_path):
     with pytest.raises(InputError, match="trained on JSON lines"):
         create_student(StudentSpec(config=LLAMA), [tmp_path / "a.parquet"], tmp_path, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["t5", "bart"])
+def test_encoder_decoders_are_refused_at_every_door(tmp_path, prepared, records, kind):
+    """Of a BART transformers would load the decoder alone, as if it were a causal model."""
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM
+
+    import limbeck
+    from limbeck.trainer import DistillConfig, DistillTrainer
+
+    directory = tmp_path / kind
+    make_tokenizer(directory)
+    sizes = {"d_model": 16, "d_ff": 32, "num_heads": 2} if kind == "t5" else {"d_model": 16}
+    model = AutoModelForSeq2SeqLM.from_config(
+        AutoConfig.for_model(kind, vocab_size=300, num_layers=1, encoder_layers=1, **sizes)
+    )
+    model.save_pretrained(directory)
+    message = rf"{kind} is an encoder-decoder, which reads .* take a causal language model"
+    recipe = limbeck.recipes.pst(
+        student=str(directory), data={"paths": [str(records)]}, output_dir=tmp_path / "run"
+    )
+    doors = (
+        lambda: limbeck.run(recipe),
+        lambda: limbeck.prepare(records, tokenizer=directory, output_dir=tmp_path / "prepared"),
+        lambda: limbeck.train(
+            prepared, student=directory, output_dir=tmp_path / "student", settings=Train()
+        ),
+        lambda: create_student(
+            StudentSpec(config={"model_type": kind}), [records], tmp_path, seed=0
+        ),
+        lambda: check_student(StudentSpec(config={"model_type": kind})),
+        lambda: DistillTrainer(model, DistillConfig(str(tmp_path), use_cpu=True), None),
+    )
+    for door in doors:
+        with pytest.raises(InputError, match=message):
+            door()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [kind]
 
 
 def test_embeddings_grow_but_never_shrink(tmp_path):

@@ -66,8 +66,19 @@ class Term(ABC):
 
         Returns:
             `rows` (int64 `[R]`, indices into the flattened tokens), `weights` (float32 `[R]`), and
-            whatever else `build`'s module reads; arrays or CPU tensors.
+            whatever else `load` needs; arrays or CPU tensors.
         """
+
+    def load(self, selection: dict[str, Any]) -> dict[str, Any]:
+        """Fetch what stands on disk for a selection that is about to be trained on.
+
+        Args:
+            selection: What `select` returned; it is cheap enough to be made for all data at once.
+
+        Returns:
+            What the module of `build` reads; by default the selection.
+        """
+        return selection
 
     def with_targets(self, targets: TargetStore) -> Term:
         """Return the term with cached target states, if it reads any.
@@ -109,7 +120,7 @@ class Objective(nn.Module, ABC):
 
         Args:
             states: The student's hidden states and head.
-            selection: What the term's `select` returned, on the device.
+            selection: What the term's `load` returned, on the device.
             normalizer: 0-d, the Σ of weights over everything that makes up one optimizer step.
 
         Returns:
@@ -155,7 +166,7 @@ def measured(
     Args:
         objectives: In the order of the normalizers; at least one.
         states: The student's hidden states and head.
-        selections: What each term's `select` returned, by the objective's name.
+        selections: What each term's `load` returned, by the objective's name.
         normalizers: One 0-d tensor an objective.
     """
     inputs = [

@@ -2,7 +2,8 @@
 
 PST matches the rationale in the hidden semantic space through one unique token (arXiv 2404.09170).
 The paper does not state distance, projection or encoder: cosine, a linear map where widths differ,
-and the encoder of `limbeck.targets` are ours.
+and the encoder of `limbeck.targets` are ours. Where the targets have a state a token
+(`targets.pooling: token`), each of the rationale's tokens is aligned instead, to its own.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from limbeck.data import Layout
 
 METRICS = ("cosine", "mse", "smooth_l1")
-_SEMANTIC = KINDS.index("semantic")
+_SEMANTIC, _RATIONALE = KINDS.index("semantic"), KINDS.index("rationale")
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,38 @@ class SemanticAlignmentTerm(Term):
             )
 
     def select(self, layout: Layout) -> dict[str, Any]:
-        """Pick each example's last `<|sem|>`: `rows`, `weights`, and `target` `[R, E]`."""
-        semantic_R = np.flatnonzero((layout.span_kinds == _SEMANTIC) & (layout.examples >= 0))
-        example_R = layout.examples[semantic_R]
+        """Pick each example's last `<|sem|>`, or each token of its rationale.
+
+        Returns:
+            `rows`, `weights`, and `example_ids`, whose targets belong to the rows one by one.
+
+        Raises:
+            InputError: The targets are of other examples, or of other tokens.
+        """
+        by_token = self._store.by_token
+        kind = _RATIONALE if by_token else _SEMANTIC
+        rows_R = np.flatnonzero((layout.span_kinds == kind) & (layout.examples >= 0))
+        example_R = layout.examples[rows_R]
         last_R = np.append(example_R[1:] != example_R[:-1], True)[: len(example_R)]
-        rows = semantic_R[last_R]
+        example_ids = layout.example_ids[example_R[last_R]]
+        wanted = np.diff(np.flatnonzero(last_R), prepend=-1) if by_token else 1
+        differs = self._store.counts(example_ids) != wanted
+        if differs.any():
+            raise InputError(
+                f"targets: those of example {int(example_ids[differs][0])} are of other tokens "
+                "than the prepared data's; run `targets` again on this preparation"
+            )
+        rows_R = rows_R if by_token else rows_R[last_R]
         return {
-            "rows": rows,
-            "weights": np.ones(len(rows), np.float32),
-            "target": self._store.read(layout.example_ids[example_R[last_R]]),
+            "rows": rows_R,
+            "weights": np.ones(len(rows_R), np.float32),
+            "example_ids": example_ids,
         }
+
+    def load(self, selection: dict[str, Any]) -> dict[str, Any]:
+        """Read the targets `[R, D]` of what was selected."""
+        target = self._store.read(selection["example_ids"])
+        return {key: selection[key] for key in ("rows", "weights")} | {"target": target}
 
     def with_targets(self, targets: TargetStore) -> Term:
         """Return the term with its targets."""
