@@ -120,6 +120,25 @@ def test_lora_trains_the_added_rows_and_merges(tmp_path, prepared, tied):
     assert record["trainable_parameters"] < record["parameters"]
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_lora_students_learn_both_ends(tmp_path, tied):
+    """`<|sem|>` after the answer and the end after the rationale, on a frozen random base."""
+    pytest.importorskip("peft")
+    from tests.train.conftest import save_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base = save_model(tmp_path / "base", tie_word_embeddings=tied, initializer_range=0.2)
+    prepared = write_prepared(tmp_path / "prepared", RECORDS[1:2] * 4)
+    output = run(prepared, base, tmp_path / "student", use_peft=True, lora_r=8, max_steps=40)
+    question, _, rationale = RECORDS[1]
+    assert answer(output, question) == " 4<|sem|>"
+    tokenizer = AutoTokenizer.from_pretrained(output)
+    model = AutoModelForCausalLM.from_pretrained(output)
+    text = f"Question: {question}\nAnswer: 4<|sem|>\n{rationale}"
+    logits = model(tokenizer(text, return_tensors="pt")["input_ids"]).logits[0, -1]
+    assert tokenizer.decode(logits.argmax()) == "<|endoftext|>"
+
+
 def test_a_stage_that_was_cut_off_goes_on_and_ends_the_same(tmp_path, prepared, student):
     options = {"max_steps": 6, "save_steps": 2, "per_device_train_batch_size": 1}
     whole = run(prepared, student, tmp_path / "whole", **options)
