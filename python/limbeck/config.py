@@ -24,7 +24,9 @@ class TemplateSpec(Section):
     """How a record becomes text: two format strings over record fields and control tokens.
 
     Fields are `{question}`, `{answer}` and `{rationale}`; controls are `{semantic}` (the special
-    token whose state is aligned, `<|sem|>`) and `{end}` (the end of text, plain style only).
+    token whose state is aligned, `<|sem|>`), `{answer_first}` and `{think_first}` (the gates of
+    adaptive thinking, `<|answer_first|>` and `<|think_first|>`) and `{end}` (the end of text, plain
+    style only).
     """
 
     name: str = "custom"
@@ -134,7 +136,12 @@ class StudentSpec(Section):
 class Prepare(Section):
     """How records become packed, span-labelled token rows."""
 
-    template: str | TemplateSpec = "answer-first"
+    template: str | TemplateSpec | tuple[str | TemplateSpec, ...] = Field(
+        "answer-first", description="of several each makes examples; the first answers at inference"
+    )
+    rationale_control: Literal["none", "shuffled", "key_words"] = Field(
+        "none", description="words of the rationale in another order, or only the key ones"
+    )
     style: Literal["auto", "plain", "chat"] = "auto"
     chat_variables: dict[str, Any] = Field({})
     eos_token: str | None = None
@@ -145,8 +152,23 @@ class Prepare(Section):
     filters: tuple[Filter, ...] = (AnswerMismatch(), ExactDuplicate())
     split: str = "train"
     seed: int | None = Field(
-        None, ge=0, description="of the draw among weighted sources; default: the recipe's"
+        None,
+        ge=0,
+        description="of the draw among weighted sources and of shuffled words; "
+        "default: the recipe's",
     )
+
+    @field_validator("template")
+    @classmethod
+    def _some(cls, template: Any) -> Any:
+        if template == ():
+            raise ValueError("an empty list; name a template")
+        return template
+
+    @property
+    def templates(self) -> tuple[str | TemplateSpec, ...]:
+        """The templates, one or several."""
+        return self.template if isinstance(self.template, tuple) else (self.template,)
 
     @field_validator("filters")
     @classmethod
@@ -316,7 +338,7 @@ def check(section: type[SectionT], values: Mapping[str, Any]) -> SectionT:
     except ValidationError as error:
         # Of a union's branches the one that got furthest is the one that was meant.
         first = max(error.errors(), key=lambda fault: len(fault["loc"]))
-        path = tuple(str(key) for key in first["loc"] if key not in _BRANCHES)
+        path = tuple(str(key) for key in first["loc"] if not _is_branch(key))
         if first["type"] == "extra_forbidden":
             fault = f"unknown key; {suggest(path[-1], _fields(section, first['loc'][:-1]))}"
         elif first["type"] == "union_tag_invalid":
@@ -333,7 +355,11 @@ def check(section: type[SectionT], values: Mapping[str, Any]) -> SectionT:
         raise RecipeError(path, fault) from None
 
 
-# pydantic's names for a union's branches
+def _is_branch(key: str | int) -> bool:
+    """Whether a part of a place is pydantic's name for a branch of a union, or for a list."""
+    return key in _BRANCHES or (isinstance(key, str) and key.startswith("tuple["))
+
+
 _BRANCHES = {"str", "Source", "StudentSpec", "TemplateSpec", *NAMES}
 
 
@@ -341,7 +367,7 @@ def _fields(section: type[Section], path: tuple[str | int, ...]) -> list[str]:
     for key in path:
         if key in SECTIONS:
             return list(SECTIONS[key].model_fields)
-        if isinstance(key, int) or key in _BRANCHES:
+        if isinstance(key, int) or _is_branch(key):
             continue  # an element of a list, or a branch of a union, whose sections were found
         field = section.model_fields.get(key)
         candidates = list(_sections(field.annotation)) if field else []

@@ -7,7 +7,7 @@ the device, and nothing ever waits for it to find them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from limbeck.objectives.base import Term
 
 Row = Mapping[str, Any]
-"""`input_ids`, `span_kinds` by token; `example_lengths`, `example_ids` by example."""
+"""`input_ids`, `span_kinds` by token; `example_lengths`, `example_ids` and, where there are several
+templates, `example_templates` by example."""
 
 PADDING = -1
 
@@ -40,6 +41,7 @@ class Layout:
         positions: int64 `[N]`, from 0 in every example and again in the padding of a row.
         examples: int64 `[N]`, which of the batch's E examples a token is of; −1 is padding.
         example_ids: int64 `[E]`, the examples' ids in the prepared data.
+        templates: int64 `[E]`, the number of each example's template.
         shape: B and T.
     """
 
@@ -48,6 +50,7 @@ class Layout:
     positions: NDArray[np.int64]
     examples: NDArray[np.int64]
     example_ids: NDArray[np.int64]
+    templates: NDArray[np.int64]
     shape: tuple[int, int]
 
     @property
@@ -87,8 +90,14 @@ class Layout:
             positions.ravel(),
             example.ravel(),
             np.concatenate([np.asarray(row["example_ids"], np.int64) for row in rows]),
+            np.concatenate([_templates(row) for row in rows]),
             shape,
         )
+
+
+def _templates(row: Row) -> NDArray[np.int64]:
+    own = row.get("example_templates")
+    return np.asarray([0] * len(row["example_ids"]) if own is None else own, np.int64)
 
 
 class Collator:
@@ -115,12 +124,12 @@ class Collator:
             InputError: An example would train nothing.
         """
         layout = Layout.of(rows, self.pad_id)
-        selections = {term.name: term.select(layout) for term in self.terms}
+        selections = {term.key: term.select(layout) for term in self.terms}
         refuse_untrained(layout, selections)
         tensors = {
-            term.name: {
+            term.key: {
                 key: torch.as_tensor(value)
-                for key, value in term.load(selections[term.name]).items()
+                for key, value in term.load(selections[term.key]).items()
             }
             for term in self.terms
         }
@@ -164,20 +173,27 @@ class Survey:
     """What a pass over the prepared rows found, in tokens.
 
     Attributes:
-        longest_completion: Of any example, all that follows its prompt.
-        longest_answer: Of any example, its answer and the token after it.
+        longest_completion: Of any example that was looked at, all that follows its prompt.
+        longest_answer: Of any such example, its answer and the token after it.
     """
 
     longest_completion: int
     longest_answer: int
 
 
-def survey(dataset: Dataset, terms: Sequence[Term], rows_at_once: int = 256) -> Survey:
+def survey(
+    dataset: Dataset,
+    terms: Sequence[Term],
+    *,
+    templates: Collection[int] | None = None,
+    rows_at_once: int = 256,
+) -> Survey:
     """Look at all prepared rows, before any step is spent on them.
 
     Args:
         dataset: Prepared rows, as `load_prepared` gives them.
         terms: The objectives' host side.
+        templates: Numbers of the templates whose examples are measured; None for all.
         rows_at_once: Rows looked at together.
 
     Raises:
@@ -186,15 +202,17 @@ def survey(dataset: Dataset, terms: Sequence[Term], rows_at_once: int = 256) -> 
     completion = answer = 0
     for rows in _chunks(dataset, rows_at_once):
         layout = Layout.of(rows)
-        refuse_untrained(layout, {term.name: term.select(layout) for term in terms})
+        refuse_untrained(layout, {term.key: term.select(layout) for term in terms})
         inside = layout.examples != PADDING
+        if templates is not None:
+            inside &= np.isin(layout.templates[layout.examples], list(templates))
 
         def longest(kinds: Sequence[str], layout: Layout = layout, inside: Any = inside) -> int:
             codes = [KINDS.index(kind) for kind in kinds]
             chosen = layout.examples[inside & np.isin(layout.span_kinds, codes)]
             return int(np.bincount(chosen, minlength=1).max())
 
-        completion = max(completion, longest(("answer", "rationale", "semantic", "end")))
+        completion = max(completion, longest(("gate", "answer", "rationale", "semantic", "end")))
         answer = max(answer, longest(("answer",)) + 1)
     return Survey(completion, answer)
 

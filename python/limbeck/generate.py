@@ -317,6 +317,8 @@ def _card(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{file}: inference.order: none of {', '.join(ORDERS)}, or no render; {remedy}"
         )
+    if (inference["order"] == "adaptive") != bool(inference.get("gates")):
+        raise InputError(f"{file}: inference.gates: only an adaptive student has them; {remedy}")
     return card
 
 

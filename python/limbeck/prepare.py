@@ -35,7 +35,12 @@ __all__ = [
 FEW_STEPS = 100
 """Packing is warned of where it leaves an epoch fewer optimizer steps than this."""
 
-SEMANTIC_TOKEN = "<|sem|>"  # noqa: S105
+CONTROLS = {
+    "{semantic}": "<|sem|>",
+    "{answer_first}": "<|answer_first|>",
+    "{think_first}": "<|think_first|>",
+}
+"""What a template writes for a token that a method adds, and the token."""
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -57,7 +62,8 @@ class Counts(_Part):
     """Candidates and their fates.
 
     Attributes:
-        read: All candidates: one for each rationale of each record.
+        read: All candidates: of each record one for each rationale and template; one for all its
+            rationales under a template that does without.
         kept: Those that became examples.
         rejected: Those that did not, by reason; `read == kept + sum(rejected.values())`.
         unverified: Of the kept, those of which no conclusion could be read.
@@ -125,7 +131,8 @@ class Manifest(_Part):
         fill: Share of `rows × max_length` that is tokens.
         max_length: Tokens of a row at most.
         steps: Optimizer steps of one epoch.
-        template: The template's name.
+        template: The name of the template that answers at inference: of several the first.
+        templates: The names of the numbers in the column `example_templates`.
         render: How text is rendered, with all choices made.
         fingerprint: Content hash of the rows.
         tokenizer_sha256: Hash of the tokenizer that was given.
@@ -148,6 +155,7 @@ class Manifest(_Part):
     max_length: int
     steps: Steps
     template: str
+    templates: tuple[str, ...]
     render: dict[str, Any]
     fingerprint: str
     tokenizer_sha256: str
@@ -282,17 +290,19 @@ def native_config(
     from limbeck import __version__
 
     style = _style(section.style, tokenizer)
-    template = _template(section.template, style)
+    first, *others = (_template(each, style) for each in section.templates)
+    written = "".join(each.completion for each in (first, *others))
     settings = section.model_dump(mode="json", exclude={"template", "style"})
     settings["seed"] = section.seed or 0
     settings["filters"] = [_filter(entry) for entry in section.filters]
     render = {
-        "template": template.model_dump(),
+        "template": first.model_dump(),
+        "more_templates": [each.model_dump() for each in others],
         "style": style,
         "chat_template": None,
         "chat_variables": settings.pop("chat_variables"),
         "eos_token": settings.pop("eos_token"),
-        "added_tokens": [SEMANTIC_TOKEN] if "{semantic}" in template.completion else [],
+        "added_tokens": [token for control, token in CONTROLS.items() if control in written],
     }
     decided = {**settings, "render": render, "keep_rationale": keep_rationale}
     canonical = json.dumps(decided, sort_keys=True, ensure_ascii=False)

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ORDERS", "Reader", "Reading"]
 
-ORDERS = ("answer-first", "think-first", "answer-only")
+ORDERS = ("answer-first", "think-first", "answer-only", "adaptive")
+UNDECIDED = "undecided"
+"""The way of an adaptive student that wrote no gate."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Reading:
     """What was read of one generation.
 
     Attributes:
-        way: The order it was written in: one of `ORDERS`.
+        way: The order it was written in: one of `ORDERS`, that of the gate where the student is
+            adaptive, `undecided` where such a one wrote none.
         text: All of it, without the token that ended it.
         answer: The answer in it without the space around it; None where there is none, or where
             the text was cut off before the answer's end.
@@ -49,23 +52,24 @@ class Reader:
     def __init__(
         self, card: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, stop_ids: Sequence[int]
     ) -> None:
-        self.order: str = card["inference"]["order"]
+        inference = card["inference"]
+        self.order: str = inference["order"]
         self.stop_ids = list(stop_ids)
         self._tokenizer: Any = tokenizer
-        before, _, after = card["render"]["template"]["completion"].partition("{answer}")
-        # Literals that stand around the answer.
-        self._lead, self._tail = before.rpartition("}")[2], after.partition("{")[0]
-        ended_by_text = self.order == "answer-first" and after.startswith(
-            self._tail + "{rationale}"
-        )
-        self.stop_string = self._tail if ended_by_text else None
+        self._gates = {
+            tokenizer.convert_tokens_to_ids(token): _Way(**way)
+            for token, way in inference.get("gates", {}).items()
+        }
+        self._way = _Way(self.order, card["render"]["template"]["completion"])
+        self.stop_string = None if self._gates else self._way.stop_string
 
     def until_stop(self, ids: Sequence[int]) -> list[int]:
         """Cut what a batch's other rows made longer: all after the token that ends the answer."""
         for place, token in enumerate(ids):
             if token in self.stop_ids:
                 return list(ids[: place + 1])
-            if self.stop_string and self.stop_string in self.decode(ids[: place + 1]):
+            stop_string = self._way_of(ids).stop_string
+            if stop_string and stop_string in self.decode(ids[: place + 1]):
                 return list(ids[: place + 1])
         return list(ids)
 
@@ -76,9 +80,14 @@ class Reader:
             ids: What the student wrote after its prompt, the token that ended it included.
         """
         ended = bool(ids) and ids[-1] in self.stop_ids
-        text = self.decode(ids[:-1] if ended else ids)
-        ended = ended or bool(self.stop_string and self.stop_string in text)
-        return Reading(self.order, text, self._answer(text, ended))
+        written = ids[:-1] if ended else ids
+        way = self._way_of(ids)
+        # The gate says the way and is no part of what follows.
+        content = self.decode(written[1:] if self._gates else written)
+        return Reading(way.order, self.decode(written), way.answer(content, ended))
+
+    def _way_of(self, ids: Sequence[int]) -> _Way:
+        return self._gates.get(ids[0] if ids else -1, _NO_WAY) if self._gates else self._way
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return ids as text, special tokens too: one where none belongs should be seen."""
@@ -87,9 +96,24 @@ class Reader:
         )
         return text
 
-    def _answer(self, text: str, ended: bool) -> str | None:
+
+class _Way:
+    """How the answer stands in what follows one completion."""
+
+    def __init__(self, order: str, completion: str) -> None:
+        self.order = order
+        before, _, after = completion.partition("{answer}")
+        # Literals that stand around the answer.
+        self._lead, self._tail = before.rpartition("}")[2], after.partition("{")[0]
+        ended_by_text = order == "answer-first" and after.startswith(self._tail + "{rationale}")
+        self.stop_string = self._tail if ended_by_text else None
+
+    def answer(self, text: str, ended: bool) -> str | None:
         from limbeck._native import conclusion
 
+        if self.order == UNDECIDED:
+            return None
+        ended = ended or bool(self.stop_string and self.stop_string in text)
         if self.order == "think-first":
             concluded = conclusion(text)
             if concluded is not None or not ended or not self._lead.strip():
@@ -102,3 +126,6 @@ class Reader:
         text = text.partition(self.stop_string)[0] if self.stop_string else text
         text = text.strip().removeprefix(self._lead.strip()).removesuffix(self._tail.strip())
         return text.strip() or None
+
+
+_NO_WAY = _Way(UNDECIDED, "")

@@ -1,7 +1,7 @@
 """The kinds of span that a prepared token belongs to, and what each counts in training."""
 
-KINDS = ("prompt", "question", "answer", "rationale", "semantic", "soft_prompt", "end")
+KINDS = ("prompt", "question", "answer", "rationale", "semantic", "soft_prompt", "end", "gate")
 """Names of the span kinds; the position is the code stored in `span_kinds`."""
 
-DEFAULT_SPAN_WEIGHTS = {"answer": 1.0, "semantic": 1.0, "end": 1.0, "rationale": 0.5}
+DEFAULT_SPAN_WEIGHTS = {"gate": 1.0, "answer": 1.0, "semantic": 1.0, "end": 1.0, "rationale": 0.5}
 """Cross-entropy's weights where a recipe gives none; a kind that is not named is not trained."""

@@ -74,7 +74,9 @@ def train(
     dataset = load_prepared(prepared)
     manifest = _manifest(prepared)
     store = None if targets is None else TargetStore(targets)
-    found = survey(dataset, make_terms(args.objectives, store))
+    gates = _gates(manifest["render"])
+    # Of several templates the first answers, unless the student chooses its way itself.
+    found = survey(dataset, make_terms(args.objectives, store), templates=None if gates else (0,))
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(prepared / "tokenizer")
 
@@ -102,7 +104,7 @@ def train(
     if trainer.is_world_process_zero():
         fresh = work_dir / "student"
         shutil.rmtree(fresh, ignore_errors=True)
-        _save(trainer, tokenizer, fresh, settings, _info(manifest, method, found))
+        _save(trainer, tokenizer, fresh, settings, _info(manifest, method, found, gates))
         _write_record(trainer, fresh, seen)
         _replace(output_dir, fresh)
         shutil.rmtree(work_dir)
@@ -160,21 +162,43 @@ def _resume(work_dir: Path, key: str) -> str | None:
     return get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
 
 
-def _info(manifest: Mapping[str, Any], method: str, found: Survey) -> dict[str, Any]:
+def _info(
+    manifest: Mapping[str, Any], method: str, found: Survey, gates: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return what `limbeck.json` says: how the student was taught, and so how it answers."""
-    completion = manifest["render"]["template"]["completion"]
+    render = manifest["render"]
+    order = "adaptive" if gates else _order(render["template"]["completion"])
+    longest = found.longest_answer if order == "answer-first" else found.longest_completion
+    inference = {
+        "order": order,
+        # A quarter more than any example needed: room for what is new, an end for what never ends.
+        "max_new_tokens": longest + longest // 4 + 8,
+        **({"gates": dict(gates)} if gates else {}),
+    }
+    return {"method": method, "render": render, "inference": inference}
+
+
+def _order(completion: str) -> str:
+    """Return what a completion writes first."""
     answer, rationale = completion.find("{answer}"), completion.find("{rationale}")
     if "{semantic}" in completion or 0 <= answer < rationale:
-        order = "answer-first"
-    else:
-        order = "think-first" if rationale >= 0 else "answer-only"
-    longest = found.longest_answer if order == "answer-first" else found.longest_completion
-    # A quarter more than any example needed: room for what is new, an end for what never ends.
-    return {
-        "method": method,
-        "render": manifest["render"],
-        "inference": {"order": order, "max_new_tokens": longest + longest // 4 + 8},
-    }
+        return "answer-first"
+    return "think-first" if rationale >= 0 else "answer-only"
+
+
+def _gates(render: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return order and completion of each way by the token that opens it; empty without gates."""
+    from limbeck.prepare import CONTROLS
+
+    gates = {}
+    for template in (render["template"], *render.get("more_templates", ())):
+        completion = template["completion"]
+        control = completion[: completion.find("}") + 1]
+        if control not in ("{answer_first}", "{think_first}"):
+            continue
+        order = "think-first" if _order(completion) == "think-first" else "answer-first"
+        gates[CONTROLS[control]] = {"order": order, "completion": completion}
+    return gates
 
 
 def _save(
@@ -195,14 +219,20 @@ def _save(
     trainer.save_objectives(directory)
     if settings.use_peft and settings.merge_adapter:
         model = model.merge_and_unload()
-    stops = [info["render"]["end_token"]]
-    if (
-        info["inference"]["order"] == "answer-first"
-        and "{semantic}" in (info["render"]["template"]["completion"])
-    ):
-        stops += info["render"]["added_tokens"]
-    save_student(model, tokenizer, directory, info=info, stop_ids=_ids(tokenizer, stops))
+    save_student(model, tokenizer, directory, info=info, stop_ids=_ids(tokenizer, _stops(info)))
     (directory / "training.json").write_text(json.dumps(parameters), "utf-8")
+
+
+def _stops(info: Mapping[str, Any]) -> list[str]:
+    """Return the tokens that end an answer: of an answer-first one also `<|sem|>`, if written."""
+    from limbeck.prepare import CONTROLS
+
+    render, inference = info["render"], info["inference"]
+    ways = inference.get("gates", {"": {**inference, **render["template"]}}).values()
+    early = any(
+        way["order"] == "answer-first" and "{semantic}" in way["completion"] for way in ways
+    )
+    return [render["end_token"], *([CONTROLS["{semantic}"]] if early else [])]
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> list[int]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from limbeck.errors import InputError
-from limbeck.recipes.templates import COMPLETIONS, PLAIN_PROMPT
+from limbeck.recipes.templates import COMPLETIONS, PLAIN_PROMPT, PREFIXES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -110,9 +110,11 @@ def _renderings(line: str) -> Iterator[str]:
         values = {"question": str(record["question"]), "answer": str(record["answer"])}
     except (ValueError, KeyError, TypeError, AttributeError):
         return
+    for prefix in PREFIXES.values():
+        yield prefix + PLAIN_PROMPT.partition("{")[0]
+    controls = dict.fromkeys(("semantic", "end"), "")
     for rationale in rationales if isinstance(rationales, list) else [rationales]:
-        for completion, _ in COMPLETIONS.values():
-            if "{rationale}" in completion:  # the others say a part of the same
-                yield (PLAIN_PROMPT + completion).format(
-                    **values, rationale=rationale, semantic="", end=""
-                )
+        # What the other templates say stands in one of these.
+        for name in ("think-first", "answer-first"):
+            text = PLAIN_PROMPT + COMPLETIONS[name][0]
+            yield text.format(**values, **controls, rationale=rationale)

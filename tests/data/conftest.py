@@ -59,6 +59,7 @@ class Example:
     ids: list[int]
     kinds: list[int]
     domain: int
+    template: int
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class Directory:
                     row["input_ids"][start:end],
                     row["span_kinds"][start:end],
                     row["domains"][index],
+                    row["example_templates"][index],
                 )
                 start = end
             assert start == len(row["input_ids"]) == len(row["span_kinds"])

@@ -71,6 +71,7 @@ def test_directory_is_a_data_set(
         "example_lengths": "int32",
         "example_ids": "int64",
         "domains": "int32",
+        "example_templates": "int32",
     }
     assert len(data) == manifest.rows
     state = json.loads((tmp_path / "out/state.json").read_text("utf-8"))

@@ -17,7 +17,7 @@ import pytest
 from limbeck.config import Prepare, Source, check
 from limbeck.prepare import Manifest, prepare
 
-KINDS = ("prompt", "question", "answer", "rationale", "semantic", "soft_prompt", "end")
+KINDS = ("prompt", "question", "answer", "rationale", "semantic", "soft_prompt", "end", "gate")
 
 
 @pytest.fixture(scope="module")

@@ -57,10 +57,12 @@ def compare(
         config, end_token=manifest.render["end_token"], chat_template=chat_template
     )
     directory = opened(output)
+    names = manifest.templates
     rejected = [
         (
             line["example_id"],
             line["record_id"],
+            line.get("template", names[0]),
             line["source"],
             line["line"],
             line["byte_offset"],
@@ -69,16 +71,20 @@ def compare(
         )
         for line in directory.rejected
     ]
-    assert rejected == [tuple(vars(each).values()) for each in twin.rejected]
-    names = manifest.domains
+    assert rejected == [
+        tuple((vars(each) | {"template": each.template or names[0]}).values())
+        for each in twin.rejected
+    ]
+    domains = manifest.domains
     found = [
         (
             entry["example_id"],
             entry["record_id"],
+            entry["template"],
             entry["source"],
             entry["line"],
             entry["byte_offset"],
-            names[entry["domain"]] if entry["domain"] >= 0 else None,
+            domains[entry["domain"]] if entry["domain"] >= 0 else None,
             entry["rationale"],
         )
         for entry in directory.entries
@@ -87,6 +93,7 @@ def compare(
         (
             each.example_id,
             each.record_id,
+            each.template,
             each.source,
             each.line,
             each.byte_offset,
@@ -101,6 +108,7 @@ def compare(
             each.ids,
             each.kinds,
         ), each
+        assert names[examples[each.example_id].template] == each.template
     assert directory.rows == twin.rows
     unverified = sum(not each.verified for each in twin.examples)
     assert manifest.records.unverified == unverified

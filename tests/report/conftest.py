@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from limbeck.report import report
 
-KINDS = ("prompt", "question", "answer", "rationale", "semantic", "soft_prompt", "end")
+KINDS = ("prompt", "question", "answer", "rationale", "semantic", "soft_prompt", "end", "gate")
 MAX_LENGTH = 256
 STEPS = 600
 TASKS = {"arithmetic": 0.115, "coin_flip": 0.5, "last_letters": 0.02, "shuffled_objects": 0.345}
@@ -303,6 +303,7 @@ def write_prepared(path: Path, records: list[Record], template: str, source: str
         "max_length": MAX_LENGTH,
         "steps": {"packed": len(rows), "unpacked": len(kept)},
         "template": template,
+        "templates": [template],
         "render": {"template": {"name": template}, "style": "plain", "end_token": "<|endoftext|>"},
         "tokenizer_sha256": "a" * 64,
         "recipe_sha256": "b" * 64,

@@ -13,19 +13,19 @@ MASK = (1 << 64) - 1
 
 
 def over_cap(
-    candidates: Sequence[tuple[str, str]], max_per_question: int, shingle: int
+    candidates: Sequence[tuple[int, str, str]], max_per_question: int, shingle: int
 ) -> set[int]:
-    """Which of the candidates, given as question and rationale, are dropped."""
+    """Which of the candidates, given as template, question and rationale, are dropped."""
     groups: dict[object, list[int]] = {}
-    for index, (question, _) in enumerate(candidates):
+    for index, (template, question, _) in enumerate(candidates):
         names = tuple(word for word, _ in words(question))
-        groups.setdefault(names or question.strip(), []).append(index)
+        groups.setdefault((template, names or question.strip()), []).append(index)
     dropped: set[int] = set()
     for group in groups.values():
         kept, left = group[:1], group[1:]
         while left and len(kept) < max_per_question:
             nearest = [
-                max(jaccard([candidates[each][1]], [candidates[k][1]], shingle) for k in kept)
+                max(jaccard([candidates[each][2]], [candidates[k][2]], shingle) for k in kept)
                 for each in left
             ]
             # The one whose nearest kept one is farthest; of equal ones the first.

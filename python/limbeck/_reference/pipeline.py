@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from limbeck._reference import answers, choice, filters, packing, records
+from limbeck._reference import answers, choice, filters, packing, rationale_control, records
 from limbeck._reference.records import FaultError, Line, Record
 from limbeck._reference.render import Template, chat, fill
 from limbeck._reference.tokens import Encoder
@@ -20,6 +20,7 @@ class Example:
 
     example_id: int
     record_id: str | None
+    template: str
     source: str
     line: int
     byte_offset: int
@@ -36,6 +37,7 @@ class Rejected:
 
     example_id: int
     record_id: str | None
+    template: str | None
     source: str
     line: int
     byte_offset: int
@@ -77,16 +79,17 @@ def prepare(
     numbers: list[int] = []
     for number, source in enumerate(config["inputs"]):
         for line in records.lines(Path(source["path"]).read_bytes()):
-            for record, rationale in pipeline.candidates(line):
+            for record, rationale, template in pipeline.candidates(line):
                 fate = {
                     "example_id": len(examples) + len(rejected),
                     "record_id": record.id if isinstance(record, Record) else record.record_id,
+                    "template": None if template is None else pipeline.names[template],
                     "source": source["path"],
                     "line": line.number,
                     "byte_offset": line.byte_offset,
                 }
                 try:
-                    example = pipeline.keep(record, rationale)
+                    example = pipeline.keep(record, rationale, template)
                     example["domain"] = example["domain"] or source["domain"]
                     examples.append(Example(**fate, **example))
                     numbers.append(number)
@@ -132,7 +135,7 @@ def choose(
     late = []
     for index, (reason, field) in sorted(reasons.items()):
         each = examples[index]
-        place = (each.record_id, each.source, each.line, each.byte_offset)
+        place = (each.record_id, each.template, each.source, each.line, each.byte_offset)
         late.append(Rejected(each.example_id, *place, reason=reason, field=field))
     return [each for index, each in enumerate(examples) if index not in reasons], late
 
@@ -147,15 +150,18 @@ class Pipeline:
         self.render = config["render"]
         self.end_token = end_token
         self.chat_template = chat_template
-        self.template = Template.parse(self.render["template"])
+        written = [self.render["template"], *self.render["more_templates"]]
+        self.names = [template["name"] for template in written]
+        self.templates = [Template.parse(template) for template in written]
         tokenizer = Path(config["tokenizer"])
         self.encoder = Encoder(tokenizer, self.render["added_tokens"], end_token)
         self.filters = {entry["name"]: entry for entry in config["filters"]}
-        self.seen: set[tuple[str, ...]] = set()
-        #: The fields of all candidates that are no near duplicates, as far as they are compared.
-        self.near: list[list[str]] = []
-        #: Question and rationale of what could be kept.
-        self.texts: list[tuple[str, str]] = []
+        self.seen: set[tuple[object, ...]] = set()
+        #: By template, the fields of all candidates that are no near duplicates, as far as they
+        #: are compared.
+        self.near: list[list[list[str]]] = [[] for _ in written]
+        #: Template, question and rationale of what could be kept.
+        self.texts: list[tuple[int, str, str]] = []
         self.evaluation = [
             json.loads(line)["question"]
             for path in self.filters.get("contaminated", {"against": []})["against"]
@@ -164,18 +170,48 @@ class Pipeline:
 
     def candidates(
         self, line: Line
-    ) -> Iterator[tuple[Record | FaultError, str | FaultError | None]]:
-        """The candidates on a line: its record with each of its rationales, or a fault."""
+    ) -> Iterator[tuple[Record | FaultError, str | FaultError | None, int | None]]:
+        """The candidates on a line: its record with each rationale and template, or a fault."""
         try:
             record = records.record(line.content, self.config["split"])
+            templates = self._templates(record) if record else []
         except FaultError as fault:
-            yield fault, None
+            yield fault, None, None
             return
-        for rationale in record.rationales if record else ():
-            yield record, rationale  # type: ignore[misc]
+        for template in templates:
+            assert record is not None
+            rationales = record.rationales
+            if not self._uses_rationale(template):
+                rationales = [self._first_that_stands(record, template)]
+            for rationale in rationales:
+                is_fault = isinstance(rationale, FaultError)
+                yield record, rationale, None if is_fault else template
+
+    def _templates(self, record: Record) -> list[int]:
+        """The numbers of the templates that render a record.
+
+        Raises:
+            FaultError: The record names none of them.
+        """
+        if len(self.names) == 1 or record.way is None:
+            return list(range(len(self.names)))
+        if record.way not in self.names:
+            raise FaultError("way", f"there is no template {record.way!r}", record.id)
+        return [self.names.index(record.way)]
+
+    def _first_that_stands(self, record: Record, template: int) -> str | FaultError | None:
+        """The rationale that speaks for all under a template that does without them."""
+        sound = [each for each in record.rationales if not isinstance(each, FaultError)]
+        for rationale in sound:
+            try:
+                self._check_alone(record, rationale, self._fields(record, rationale, template))
+            except RejectionError:
+                continue
+            return rationale
+        return sound[0] if sound else record.rationales[0]
 
     def keep(
-        self, record: Record | FaultError, rationale: str | FaultError | None
+        self, record: Record | FaultError, rationale: str | FaultError | None, template: int | None
     ) -> dict[str, Any]:
         """What an example says besides its place.
 
@@ -187,24 +223,29 @@ class Pipeline:
                 raise RejectionError("malformed", part.field)
         assert isinstance(record, Record)
         assert not isinstance(rationale, FaultError)
-        fields = self._fields(record, rationale)
-        verdict = answers.verify(record.answer, record.teacher_answer, rationale)
-        if verdict is False and "answer_mismatch" in self.filters:
-            field = "rationale" if record.teacher_answer is None else "teacher_answer"
-            raise RejectionError("answer_mismatch", field)
-        ids, kinds = self._encode(fields)
-        key = tuple(text.strip() for text in fields.values())
+        assert template is not None
+        fields = self._fields(record, rationale, template)
+        shown = dict(fields)
+        if "rationale" in fields:
+            shown["rationale"] = rationale_control.apply(
+                self.config["rationale_control"], self.config["seed"], **fields
+            )
+            if not shown["rationale"]:
+                raise RejectionError("empty", "rationale")
+        verdict = self._verdict(record, rationale)
+        key = (template, *(text.strip() for text in fields.values()))
         if "exact_duplicate" in self.filters:
             if key in self.seen:
                 raise RejectionError("exact_duplicate", "line")
             self.seen.add(key)
-        self._more_filters(record, rationale, "rationale" in fields)
+        self._more_filters(record, rationale, "rationale" in fields, self.near[template])
+        ids, kinds = self._encode(shown, self.templates[template])
         if len(ids) < self.config["min_length"]:
             raise RejectionError("too_short", "tokens")
         if len(ids) > self.config["max_length"]:
             raise RejectionError("too_long", "tokens")
-        self.texts.append((record.question, rationale or ""))
-        kept = fields["rationale"].strip() if self.config["keep_rationale"] else None
+        self.texts.append((template, record.question, rationale or ""))
+        kept = shown["rationale"].strip() if self.config["keep_rationale"] else None
         domain = (record.domain or "").strip() or None
         return {
             "domain": domain,
@@ -214,21 +255,50 @@ class Pipeline:
             "kinds": kinds,
         }
 
-    def _more_filters(self, record: Record, rationale: str | None, is_used: bool) -> None:
-        """Those that the recipe orders; near duplicates by their exact similarity."""
+    def _verdict(self, record: Record, rationale: str | None) -> bool | None:
+        """Whether the conclusion is the answer; None where it cannot be read.
+
+        Raises:
+            RejectionError: It is not, and the filter is on.
+        """
+        verdict = answers.verify(record.answer, record.teacher_answer, rationale)
+        if verdict is False and "answer_mismatch" in self.filters:
+            field = "rationale" if record.teacher_answer is None else "teacher_answer"
+            raise RejectionError("answer_mismatch", field)
+        return verdict
+
+    def _check_alone(self, record: Record, rationale: str | None, fields: dict[str, str]) -> None:
+        """What the filters of one candidate say of it.
+
+        Raises:
+            RejectionError: One of them rejects it.
+        """
+        self._verdict(record, rationale)
+        self._more_filters(record, rationale, "rationale" in fields, None)
+
+    def _more_filters(
+        self,
+        record: Record,
+        rationale: str | None,
+        is_used: bool,
+        near: list[list[str]] | None,
+    ) -> None:
+        """Those that the recipe orders; near duplicates, if any are given, by exact similarity."""
         texts = {"question": record.question, "rationale": rationale or ""}
         for name, options in self.filters.items():
             field = None
             if name == "near_duplicate":
+                if near is None:
+                    continue
                 named = texts | {"answer": record.answer}
                 if not is_used:
                     del named["rationale"]
                 mine = [named[each] for each in options["fields"] if each in named]
                 shingle, threshold = options["shingle"], options["threshold"]
-                if any(filters.jaccard(mine, other, shingle) >= threshold for other in self.near):
+                if any(filters.jaccard(mine, other, shingle) >= threshold for other in near):
                     field = "line"
                 else:
-                    self.near.append(mine)
+                    near.append(mine)
             elif name == "repetition" and filters.repeats(texts["rationale"], options):
                 field = "rationale"
             elif name == "contaminated":
@@ -243,10 +313,13 @@ class Pipeline:
             if field:
                 raise RejectionError(name, field)
 
-    def _fields(self, record: Record, rationale: str | None) -> dict[str, str]:
+    def _uses_rationale(self, template: int) -> bool:
+        return bool(self.templates[template].needs_rationale or self.config["keep_rationale"])
+
+    def _fields(self, record: Record, rationale: str | None, template: int) -> dict[str, str]:
         """The fields that the template uses, none of them blank."""
         fields = {"question": record.question, "answer": record.answer}
-        if self.template.needs_rationale or self.config["keep_rationale"]:
+        if self._uses_rationale(template):
             if rationale is None:
                 raise RejectionError("malformed", "rationale")
             fields["rationale"] = rationale
@@ -255,9 +328,9 @@ class Pipeline:
                 raise RejectionError("empty", name)
         return fields
 
-    def _encode(self, fields: dict[str, str]) -> tuple[list[int], list[int]]:
-        prompt = fill(self.template.prompt, fields, self.end_token)
-        completion = fill(self.template.completion, fields, self.end_token)
+    def _encode(self, fields: dict[str, str], template: Template) -> tuple[list[int], list[int]]:
+        prompt = fill(template.prompt, fields, self.end_token)
+        completion = fill(template.completion, fields, self.end_token)
         if self.render["style"] == "chat":
             assert self.chat_template is not None
             variables = self.render["chat_variables"]

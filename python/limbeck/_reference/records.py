@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-FIELDS = ("split", "id", "question", "answer", "rationale", "domain", "teacher_answer")
+FIELDS = ("split", "id", "question", "answer", "rationale", "domain", "teacher_answer", "way")
 """The fields that are read, in the order in which they are checked."""
 
 
@@ -46,6 +46,7 @@ class Record:
     rationales: list[str | FaultError | None] = field(default_factory=list)
     domain: str | None = None
     teacher_answer: str | None = None
+    way: str | None = None
 
 
 def lines(content: bytes) -> Iterator[Line]:
@@ -77,6 +78,7 @@ def record(line: bytes, split: str) -> Record | None:
             rationales=_rationales(values),
             domain=_text(values, "domain", numbers=True),
             teacher_answer=_text(values, "teacher_answer", numbers=True),
+            way=_text(values, "way", numbers=False),
         )
     except FaultError as fault:
         fault.record_id = record_id

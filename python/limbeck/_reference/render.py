@@ -9,10 +9,16 @@ from datetime import date
 from itertools import groupby
 from typing import Any
 
-KINDS = ("prompt", "question", "answer", "rationale", "semantic", "soft_prompt", "end")
+KINDS = ("prompt", "question", "answer", "rationale", "semantic", "soft_prompt", "end", "gate")
 """Span kinds by their codes."""
 
-SEMANTIC_TOKEN = "<|sem|>"  # noqa: S105
+CONTROLS = {
+    "semantic": "<|sem|>",
+    "answer_first": "<|answer_first|>",
+    "think_first": "<|think_first|>",
+}
+"""Tokens that a template may write, by their fields."""
+GATES = ("answer_first", "think_first")
 MARKS = "\U000f0000\U000f0001\U000f0002\U000f0003"
 """Characters that no record holds; they show where a message's content went."""
 
@@ -51,10 +57,10 @@ class Template:
             else:
                 prompt.append((field or "prompt", field, text))
         parts = _parts(spec["completion"])
-        kind = next((field for field, _ in reversed(parts) if field), "prompt")
+        kind = next((_kind(field) for field, _ in reversed(parts) if field), "prompt")
         completion = []
         for field, text in reversed(parts):
-            kind = field or kind
+            kind = _kind(field) if field else kind
             completion.append((kind, field, text))
         return cls(tuple(prompt), tuple(reversed(completion)))
 
@@ -62,6 +68,10 @@ class Template:
     def needs_rationale(self) -> bool:
         """Whether the completion holds the rationale."""
         return any(field == "rationale" for _, field, _ in self.completion)
+
+
+def _kind(field: str) -> str:
+    return "gate" if field in GATES else field
 
 
 def _parts(spec: str) -> list[tuple[str | None, str]]:
@@ -81,7 +91,7 @@ def fill(
     segments: tuple[tuple[str, str | None, str], ...], fields: Mapping[str, str], end_token: str
 ) -> list[Piece]:
     """The pieces of a prompt or of a completion; fields are trimmed."""
-    controls = {"semantic": SEMANTIC_TOKEN, "end": end_token}
+    controls = CONTROLS | {"end": end_token}
     return [
         Piece(fields[field].strip(), kind, is_literal=False)
         if field and field in fields

@@ -26,6 +26,7 @@ STYLES = {
     "semantic": "bold magenta",
     "soft_prompt": "cyan",
     "end": "bold red",
+    "gate": "bold cyan",
 }
 BORDER = "·"  # between the tokens of a text
 CONTINUED = "‥"  # a token that holds only the rest of a character

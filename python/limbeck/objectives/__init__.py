@@ -44,8 +44,6 @@ def make_terms(
         name = options.pop("name", None)
         if name not in TERMS:
             raise InputError(f"{_PLACE}: no objective {name!r}; {suggest(str(name), TERMS)}")
-        if any(term.name == name for term in terms):
-            raise InputError(f"{_PLACE}: {name} stands twice; give it once")
         own = {each.name for each in dataclasses.fields(TERMS[name])} - {"targets"}
         for option in options:
             if option not in own:
@@ -54,6 +52,12 @@ def make_terms(
         if isinstance(weight, bool) or not isinstance(weight, int | float):
             raise InputError(f"{_PLACE}: {name}: weight: {weight!r}; give a number")
         term = TERMS[name](**options)
+        if not isinstance(term.label, str) or not (term.label or "_").isidentifier():
+            raise InputError(f"{_PLACE}: {name}: label: {term.label!r}; give a word")
+        if any(term.key == other.key for other in terms):
+            raise InputError(
+                f"{_PLACE}: {term.key} stands twice; give it once, or each a `label` of its own"
+            )
         terms.append(term if targets is None else term.with_targets(targets))
     if not terms:
         raise InputError(f"{_PLACE}: none; give at least one")

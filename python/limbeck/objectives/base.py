@@ -44,10 +44,12 @@ class Term(ABC):
 
     Attributes:
         weight: How much the objective counts in the sum of all.
+        label: What logs call it instead of its name; tells two objectives of one name apart.
     """
 
     name: ClassVar[str]
     weight: float = 1.0
+    label: str = ""
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -56,6 +58,11 @@ class Term(ABC):
                 f"train.objectives: {self.name}: weight is {self.weight:g}; "
                 "give a positive number, or take the term out"
             )
+
+    @property
+    def key(self) -> str:
+        """What tells the objective from the others of a training."""
+        return self.label or self.name
 
     @abstractmethod
     def select(self, layout: Layout) -> dict[str, Any]:
@@ -166,7 +173,7 @@ def measured(
     Args:
         objectives: In the order of the normalizers; at least one.
         states: The student's hidden states and head.
-        selections: What each term's `load` returned, by the objective's name.
+        selections: What each term's `load` returned, by the term's key.
         normalizers: One 0-d tensor an objective.
     """
     inputs = [

@@ -27,16 +27,19 @@ class CrossEntropyTerm(Term):
 
     Attributes:
         span_weights: Weight by span kind; a kind that is not named is not trained.
+        template: Number of the one template (its place in `prepare.template`, from 0) whose
+            examples are trained; None for all. The mean is then over these examples alone.
     """
 
     name: ClassVar[str] = "cross_entropy"
     span_weights: Mapping[str, float] = field(default_factory=lambda: DEFAULT_SPAN_WEIGHTS)
+    template: int | None = None
 
     def __post_init__(self) -> None:
         """Check the options.
 
         Raises:
-            InputError: A span kind is unknown, or no weight is positive.
+            InputError: A span kind is unknown, no weight is positive, or a template no number.
         """
         super().__post_init__()
         place = "train.objectives: cross_entropy: span_weights"
@@ -49,11 +52,20 @@ class CrossEntropyTerm(Term):
                 raise InputError(f"{place}.{kind}: {weight!r}; give a number that is not negative")
         if not any(self.span_weights.values()):
             raise InputError(f"{place}: every weight is 0; give at least one span a weight")
+        number = self.template
+        if number is not None and (not isinstance(number, int) or number < 0):
+            raise InputError(
+                f"train.objectives: cross_entropy: template: {number!r}; give its place in "
+                "prepare.template, from 0"
+            )
 
     def select(self, layout: Layout) -> dict[str, Any]:
         """Pick the rows before the weighted tokens: `rows`, `labels`, `weights`."""
         table = np.array([self.span_weights.get(kind, 0.0) for kind in KINDS], np.float32)
-        weights_N = np.where(layout.predicted, table[layout.span_kinds], 0)
+        chosen_N = layout.predicted
+        if self.template is not None:
+            chosen_N = chosen_N & (layout.templates[layout.examples] == self.template)
+        weights_N = np.where(chosen_N, table[layout.span_kinds], 0)
         predicted_R = np.flatnonzero(weights_N)
         return {
             "rows": predicted_R - 1,
@@ -63,7 +75,7 @@ class CrossEntropyTerm(Term):
 
     def build(self, width: int) -> Objective:  # noqa: ARG002 (the head brings its own)
         """Make the loss."""
-        return CrossEntropy(self.name, self.weight)
+        return CrossEntropy(self.key, self.weight)
 
 
 class CrossEntropy(Objective):

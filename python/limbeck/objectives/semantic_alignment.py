@@ -96,7 +96,7 @@ class SemanticAlignmentTerm(Term):
 
     def build(self, width: int) -> Objective:
         """Make the loss, with a trainable projection where the widths differ."""
-        return SemanticAlignment(self.name, self.weight, self.metric, width, self._store.width)
+        return SemanticAlignment(self.key, self.weight, self.metric, width, self._store.width)
 
     @property
     def _store(self) -> TargetStore:

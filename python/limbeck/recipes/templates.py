@@ -28,7 +28,22 @@ COMPLETIONS = {
     ),
     # Pure PST: the rationale reaches the student through `<|sem|>` alone.
     "answer-first-pure": (" {answer}{semantic}{end}", "{answer}{semantic}"),
+    # Distilling step-by-step: answer and rationale are two tasks, told apart by a prefix.
+    "prefix-label": (" {answer}{end}", "{answer}"),
+    "prefix-rationale": (" {rationale}{end}", "{rationale}"),
+    # Adaptive thinking: the student first writes which way it takes.
+    "gate-answer-first": (
+        "{answer_first} {answer}{semantic}\n{rationale}{end}",
+        "{answer_first}{answer}{semantic}\n{rationale}",
+    ),
+    "gate-think-first": (
+        "{think_first} {rationale}\nThe answer is {answer}.{end}",
+        "{think_first}{rationale}\nThe answer is {answer}.",
+    ),
 }
+
+# name: what stands before the prompt.
+PREFIXES = {"prefix-label": "[label] ", "prefix-rationale": "[rationale] "}
 
 
 def template(name: str, style: Literal["plain", "chat"]) -> TemplateSpec:
@@ -50,6 +65,7 @@ def template(name: str, style: Literal["plain", "chat"]) -> TemplateSpec:
             f"prepare.template: there is no template {name!r}; {suggest(name, COMPLETIONS)}"
         )
     plain, chat = COMPLETIONS[name]
+    prefix = PREFIXES.get(name, "")
     if style == "chat":
-        return TemplateSpec(name=name, prompt="{question}", completion=chat)
-    return TemplateSpec(name=name, prompt=PLAIN_PROMPT, completion=plain)
+        return TemplateSpec(name=name, prompt=prefix + "{question}", completion=chat)
+    return TemplateSpec(name=name, prompt=prefix + PLAIN_PROMPT, completion=plain)

@@ -3,6 +3,7 @@
 //! This is the part of the work that threads share. What depends on other candidates (whether one
 //! is a duplicate, its number) is left to the collector, which sees them in order.
 
+use std::borrow::Cow;
 use std::mem::swap;
 use std::ops::Range;
 
@@ -10,7 +11,7 @@ use crate::choice::CapKey;
 use crate::config::Config;
 use crate::filter::{self, Desk, Key, NearKey, Plan, Reason, Rejection, Seen, Texts, Trial};
 use crate::read::{Chunk, Place};
-use crate::record::{Fault, Record, Values, trimmed};
+use crate::record::{Fault, Record, Values, WAY, trimmed};
 use crate::template::SpanKind;
 use crate::tokenize::{Example, Fields, RenderProblem, Renderer, Run};
 
@@ -29,13 +30,15 @@ pub struct Batch {
     pub text: String,
 }
 
-/// One (record, rationale), to be kept or rejected.
+/// One (record, rationale, template), to be kept or rejected.
 #[derive(Debug)]
 pub struct Candidate {
     /// Where its record stands.
     pub place: Place,
     /// The record's id, in the batch's text.
     pub record_id: Option<Range<usize>>,
+    /// The number of its template; none of a record that is malformed.
+    pub template: Option<usize>,
     /// What is known of it so far.
     pub state: State,
     /// In a dry run, all that is known of it if it is well-formed.
@@ -56,6 +59,8 @@ pub enum State {
 /// A candidate that only those before it, or a filter that comes after these, can reject.
 #[derive(Debug)]
 pub struct Rendered {
+    /// The number of its template.
+    pub template: usize,
     /// Hash of the fields; two candidates with one key are duplicates.
     pub key: Key,
     /// What `near_duplicate` compares, if it comes to that.
@@ -150,18 +155,92 @@ impl<'a> Worker<'a> {
             }
             Err(fault) => return malformed(place, &fault, batch),
         };
-        match &record.rationales {
-            None => self.candidate(place, &record, None, batch),
-            // A list with nothing in it is one candidate without a rationale, lest it vanish.
-            Some(list) if list.is_empty() => self.candidate(place, &record, Some(""), batch),
-            Some(list) => {
-                for rationale in list {
-                    match rationale {
-                        Ok(text) => self.candidate(place, &record, Some(text), batch),
-                        Err(fault) => malformed(place, fault, batch),
-                    }
-                }
+        match self.templates_of(&record) {
+            Ok(templates) => {
+                templates.for_each(|template| self.candidates(place, &record, template, batch))
             }
+            Err(fault) => malformed(place, &fault, batch),
+        }
+    }
+
+    /// The templates that render a record: all of them, or of several the one that it names.
+    fn templates_of(&self, record: &Record<'_>) -> Result<Range<usize>, Fault> {
+        let count = self.renderer.template_count();
+        let Some(way) = record.way.as_deref().filter(|_| count > 1) else {
+            return Ok(0..count);
+        };
+        let number = self.renderer.template_named(way).ok_or_else(|| Fault {
+            id: record.id.as_deref().map(str::to_owned),
+            ..Fault::field(WAY, format!("there is no template {way:?} to take it"))
+        })?;
+        Ok(number..number + 1)
+    }
+
+    /// The candidates of a record and a template.
+    fn candidates(
+        &mut self,
+        place: Place,
+        record: &Record<'_>,
+        template: usize,
+        batch: &mut Batch,
+    ) {
+        let Some(list) = &record.rationales else {
+            return self.candidate(place, record, None, template, batch);
+        };
+        // A list with nothing in it is one candidate without a rationale, lest it vanish.
+        let Some(first) = list.first() else {
+            return self.candidate(place, record, Some(""), template, batch);
+        };
+        if list.len() > 1 && !self.uses_rationale(template) {
+            // All examples would be the same: the first rationale that stands speaks for them.
+            let mut sound = list.iter().flatten();
+            let stands = sound
+                .clone()
+                .find(|text| self.stands(record, text, template));
+            return match (stands.or_else(|| sound.next()), first) {
+                (None, Err(fault)) => malformed(place, fault, batch),
+                (text, _) => {
+                    self.candidate(place, record, text.map(|text| &**text), template, batch)
+                }
+            };
+        }
+        for rationale in list {
+            match rationale {
+                Ok(text) => self.candidate(place, record, Some(text), template, batch),
+                Err(fault) => malformed(place, fault, batch),
+            }
+        }
+    }
+
+    /// Whether no filter of one candidate is against a rationale that the template does without.
+    fn stands(&mut self, record: &Record<'_>, rationale: &str, template: usize) -> bool {
+        let Ok(fields) = self.fields(record, Some(rationale), template) else {
+            return false;
+        };
+        let teacher_answer = record.teacher_answer.as_deref();
+        if self.config.has(Reason::AnswerMismatch)
+            && filter::check_answer(fields.answer, teacher_answer, Some(rationale)).is_err()
+        {
+            return false;
+        }
+        let texts = filter_texts(&fields, Some(rationale), template);
+        self.plan.read(&texts, &mut self.desk);
+        self.plan.first_failure(&texts, &mut self.desk).is_none()
+    }
+
+    /// The rationale as the student sees it; the filters see what the teacher wrote.
+    fn shown<'r>(&self, fields: &Fields<'r>) -> Result<Option<Cow<'r, str>>, Rejection> {
+        let Some(rationale) = fields.rationale else {
+            return Ok(None);
+        };
+        let (control, seed) = (self.config.rationale_control, self.config.seed);
+        let shown = control.apply(seed, fields.question, fields.answer, rationale);
+        match shown.is_empty() {
+            true => {
+                let problem = "prepare.rationale_control leaves nothing of it";
+                Err(Rejection::new(Reason::Empty, "rationale", problem))
+            }
+            false => Ok(Some(shown)),
         }
     }
 
@@ -170,20 +249,22 @@ impl<'a> Worker<'a> {
         place: Place,
         record: &Record<'_>,
         rationale: Option<&str>,
+        template: usize,
         batch: &mut Batch,
     ) {
         let record_id = record.id.as_deref().map(|id| batch.store(id));
         let trial = match self.config.dry_run {
-            true => self.try_all(record, rationale).map(Box::new),
+            true => self.try_all(record, rationale, template).map(Box::new),
             false => None,
         };
-        let state = match self.render(record, rationale, batch) {
+        let state = match self.render(record, rationale, template, batch) {
             Ok(state) => state,
             Err(rejection) => State::Rejected(rejection),
         };
         batch.candidates.push(Candidate {
             place,
             record_id,
+            template: Some(template),
             state,
             trial,
         });
@@ -193,9 +274,11 @@ impl<'a> Worker<'a> {
         &mut self,
         record: &Record<'_>,
         rationale: Option<&str>,
+        template: usize,
         batch: &mut Batch,
     ) -> Result<State, Rejection> {
-        let fields = self.fields(record, rationale)?;
+        let fields = self.fields(record, rationale, template)?;
+        let shown = self.shown(&fields)?;
         let Fields {
             question,
             answer,
@@ -208,11 +291,11 @@ impl<'a> Worker<'a> {
                 }
                 checked => checked == Ok(true),
             };
-        let key = Key::of(question, answer, used);
+        let key = Key::of(question, answer, used).under(template);
         if self.seen.is_some_and(|seen| seen.was_tokenized(key)) {
             return Ok(State::Duplicate);
         }
-        let texts = filter_texts(&fields, rationale);
+        let texts = filter_texts(&fields, rationale, template);
         self.plan.read(&texts, &mut self.desk);
         let failure = self.plan.first_failure(&texts, &mut self.desk);
         let failed_at = failure.as_ref().map_or(usize::MAX, |failure| failure.0);
@@ -228,7 +311,12 @@ impl<'a> Worker<'a> {
             // Those before may make it a duplicate yet, but it needs no tokens for that.
             Some((_, rejection)) => Err(rejection),
             None => {
-                let appended = self.renderer.append(&fields, &mut self.example);
+                let rationale = shown.as_deref();
+                let fields = Fields {
+                    rationale,
+                    ..fields
+                };
+                let appended = self.renderer.append(template, &fields, &mut self.example);
                 let end = self.example.ids.len();
                 let checked = appended
                     .map_err(refused)
@@ -247,6 +335,7 @@ impl<'a> Worker<'a> {
         let domain = domain.filter(|own| !own.is_empty()).or(self.domain);
         let texts = [question, answer, rationale.unwrap_or_default()];
         Ok(State::Rendered(Rendered {
+            template,
             key,
             near: near.map(Box::new),
             cap: cap.map(Box::new),
@@ -257,10 +346,15 @@ impl<'a> Worker<'a> {
             runs: run_start..self.example.runs.len(),
             tokens_by_kind,
             domain: domain.map(|text| batch.store(text)),
-            rationale: used
+            rationale: shown
                 .filter(|_| self.config.keep_rationale)
-                .map(|text| batch.store(trimmed(text))),
+                .map(|text| batch.store(trimmed(&text))),
         }))
+    }
+
+    /// Whether the template writes the rationale, or what is made of its text needs it.
+    fn uses_rationale(&self, template: usize) -> bool {
+        self.renderer.needs_rationale(template) || self.config.keep_rationale
     }
 
     /// The fields that the template uses, none of them blank.
@@ -268,9 +362,9 @@ impl<'a> Worker<'a> {
         &self,
         record: &'r Record<'_>,
         rationale: Option<&'r str>,
+        template: usize,
     ) -> Result<Fields<'r>, Rejection> {
-        let needed = self.renderer.needs_rationale() || self.config.keep_rationale;
-        let used = if needed {
+        let used = if self.uses_rationale(template) {
             let missing = || Rejection::new(Reason::Malformed, "rationale", "missing");
             Some(rationale.ok_or_else(missing)?)
         } else {
@@ -285,14 +379,24 @@ impl<'a> Worker<'a> {
     }
 
     /// What every filter says to a candidate; `None` if it is malformed or empty.
-    fn try_all(&mut self, record: &Record<'_>, rationale: Option<&str>) -> Option<Trial> {
-        let fields = self.fields(record, rationale).ok()?;
+    fn try_all(
+        &mut self,
+        record: &Record<'_>,
+        rationale: Option<&str>,
+        template: usize,
+    ) -> Option<Trial> {
+        let fields = self.fields(record, rationale, template).ok()?;
         let (start, run_start) = (self.example.ids.len(), self.example.runs.len());
-        let appended = self.renderer.append(&fields, &mut self.example);
+        let shown = self.shown(&fields).ok()?;
+        let rendered = Fields {
+            rationale: shown.as_deref(),
+            ..fields
+        };
+        let appended = self.renderer.append(template, &rendered, &mut self.example);
         let length = self.example.ids.len() - start;
         self.example.truncate(start, run_start);
         appended.ok()?;
-        let texts = filter_texts(&fields, rationale);
+        let texts = filter_texts(&fields, rationale, template);
         self.plan.read(&texts, &mut self.desk);
         let mut reasons = self.plan.failures(&texts, &mut self.desk);
         let teacher_answer = record.teacher_answer.as_deref();
@@ -305,20 +409,22 @@ impl<'a> Worker<'a> {
                 .map(|fault| fault.reason),
         );
         Some(Trial {
+            template,
             reasons,
-            key: Key::of(fields.question, fields.answer, fields.rationale),
+            key: Key::of(fields.question, fields.answer, fields.rationale).under(template),
             near: self.plan.near_key(&texts, &mut self.desk),
             cap: self.plan.cap_key(&texts, &mut self.desk),
         })
     }
 }
 
-fn filter_texts<'a>(fields: &Fields<'a>, rationale: Option<&'a str>) -> Texts<'a> {
+fn filter_texts<'a>(fields: &Fields<'a>, rationale: Option<&'a str>, template: usize) -> Texts<'a> {
     Texts {
         question: fields.question,
         answer: fields.answer,
         rationale,
         uses_rationale: fields.rationale.is_some(),
+        template,
     }
 }
 
@@ -328,6 +434,7 @@ fn malformed(place: Place, fault: &Fault, batch: &mut Batch) {
     batch.candidates.push(Candidate {
         place,
         record_id,
+        template: None,
         state: State::Rejected(rejection),
         trial: None,
     });

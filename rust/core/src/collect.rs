@@ -22,10 +22,13 @@ use crate::window::{Packed, Window};
 /// What has been collected so far.
 pub struct Collector<'a> {
     config: &'a Config,
+    /// The templates' names.
+    templates: Vec<&'a str>,
     /// Absent in a dry run.
     writers: Option<Writers>,
     seen: &'a Seen,
-    near: Option<NearIndex>,
+    /// One for each template, where the filter is on.
+    near: Vec<NearIndex>,
     /// Where what could be kept waits, if there is a choice to be made.
     choice: Option<Choice>,
     /// In a dry run.
@@ -69,6 +72,7 @@ impl Totals {
 /// Which candidate it is.
 struct Standing<'a> {
     example_id: i64,
+    template: Option<usize>,
     source: usize,
     place: Place,
     record_id: Option<&'a str>,
@@ -98,9 +102,10 @@ impl<'a> Collector<'a> {
         });
         Ok(Self {
             config,
+            templates: config.template_names().collect(),
             writers,
             seen,
-            near: plan.near().map(|(_, options)| NearIndex::new(options)),
+            near: plan.near_indices(config.render.templates().count()),
             choice: Choice::new(config, directory)?,
             trials: config.dry_run.then(|| Trials::new(config, plan)),
             window: Window::new(config.packing, config.packing_window, config.max_length),
@@ -124,6 +129,7 @@ impl<'a> Collector<'a> {
             let stored = |text: &Option<Range<usize>>| Some(&batch.text[text.clone()?]);
             let standing = Standing {
                 example_id,
+                template: candidate.template,
                 source,
                 place: candidate.place,
                 record_id: stored(&candidate.record_id),
@@ -143,6 +149,7 @@ impl<'a> Collector<'a> {
                 Ok((rendered, tokens)) => {
                     let aside = Aside {
                         example_id,
+                        template: rendered.template,
                         source,
                         place: candidate.place,
                         record_id: standing.record_id,
@@ -181,6 +188,7 @@ impl<'a> Collector<'a> {
                 Some(rejection) => {
                     let standing = Standing {
                         example_id: aside.example_id,
+                        template: Some(aside.template),
                         source: aside.source,
                         place: aside.place,
                         record_id: aside.record_id,
@@ -208,7 +216,7 @@ impl<'a> Collector<'a> {
             return Err(duplicate());
         }
         // The worker made a key only if no filter before it rejects the candidate.
-        if let (Some(index), Some(key)) = (&mut self.near, &rendered.near)
+        if let (Some(index), Some(key)) = (self.near.get_mut(rendered.template), &rendered.near)
             && let Some(near) = index.insert(example_id, key)
         {
             return Err(near.rejection());
@@ -229,6 +237,7 @@ impl<'a> Collector<'a> {
         if let Some(writers) = &mut self.writers {
             writers.examples.write(&ExampleEntry {
                 example_id: kept.example_id,
+                template: kept.template,
                 record_id: kept.record_id,
                 source: kept.source,
                 line: kept.place.line as i64,
@@ -242,6 +251,7 @@ impl<'a> Collector<'a> {
             runs: kept.runs,
             example_id: kept.example_id,
             domain,
+            template: kept.template as i32,
         });
         if self.window.is_full() {
             self.empty_window()?;
@@ -287,9 +297,11 @@ impl<'a> Collector<'a> {
         let Some(writers) = &mut self.writers else {
             return Ok(());
         };
+        let number = candidate.template.filter(|_| self.templates.len() > 1);
         writers.rejected.write(&RejectedLine {
             example_id: candidate.example_id,
             record_id: candidate.record_id,
+            template: number.map(|number| self.templates[number]),
             source: &counts.path,
             line: candidate.place.line,
             byte_offset: candidate.place.byte_offset,
@@ -306,15 +318,7 @@ impl<'a> Collector<'a> {
             let Some(writers) = writers else {
                 return Ok(());
             };
-            for example in row {
-                let Packed {
-                    ids,
-                    runs,
-                    example_id,
-                    domain,
-                } = example;
-                writers.rows.example(ids, runs, example_id, domain);
-            }
+            row.for_each(|example| writers.rows.example(&example));
             writers.rows.end_row()
         })?;
         Ok(())
@@ -365,7 +369,11 @@ impl Writers {
     fn create(directory: &Path, config: &Config) -> Result<Self> {
         Ok(Self {
             rows: RowWriter::create(&directory.join(ROWS_FILE))?,
-            examples: ExampleWriter::create(&directory.join(EXAMPLES_FILE), &config.inputs)?,
+            examples: ExampleWriter::create(
+                &directory.join(EXAMPLES_FILE),
+                &config.inputs,
+                config.template_names(),
+            )?,
             rejected: RejectedWriter::create(&directory.join(REJECTED_FILE))?,
         })
     }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result};
 use crate::filter::{Filter, Reason};
 use crate::input::Input;
+use crate::rationale_control::RationaleControl;
 use crate::tokenize::RenderConfig;
 
 /// Everything that decides what a preparation reads, keeps and writes.
@@ -42,9 +43,12 @@ pub struct Config {
     pub packing: Packing,
     /// Examples that are packed together.
     pub packing_window: usize,
-    /// Decides what is drawn from sources with weights.
+    /// Decides what is drawn from sources with weights, and the order of shuffled words.
     #[serde(default)]
     pub seed: u64,
+    /// What is done to rationales before they are rendered.
+    #[serde(default)]
+    pub rationale_control: RationaleControl,
     /// Filters that are switched on, in the recipe's order.
     pub filters: Vec<Filter>,
     /// A directory with `tokenizer.json`, or that file.
@@ -112,6 +116,11 @@ impl Config {
     /// Whether the filter that gives `reason` is on.
     pub fn has(&self, reason: Reason) -> bool {
         self.filters.iter().any(|filter| filter.reason() == reason)
+    }
+
+    /// The names of the templates, in the order of their numbers.
+    pub fn template_names(&self) -> impl Iterator<Item = &str> {
+        self.render.templates().map(|template| &*template.name)
     }
 
     /// How many threads will work.

@@ -20,6 +20,7 @@ pub mod ordered;
 pub mod pack;
 pub mod pipeline;
 pub mod publish;
+pub mod rationale_control;
 pub mod read;
 pub mod record;
 pub mod shard;

@@ -40,8 +40,10 @@ pub struct Manifest {
     pub max_length: usize,
     /// Optimizer steps of one epoch at batch size 1.
     pub steps: Steps,
-    /// The template's name.
+    /// The name of the template that answers at inference: of several the first.
     pub template: String,
+    /// The names of the numbers in `example_templates`.
+    pub templates: Vec<String>,
     /// How text is rendered, with all choices made.
     pub render: Value,
     /// Hash of the rows; also the `_fingerprint` of the data set.

@@ -171,6 +171,7 @@ fn manifest(
             unpacked: records.kept,
         },
         template: config.render.template.name.clone(),
+        templates: config.template_names().map(str::to_owned).collect(),
         render: renderer.resolved(),
         fingerprint,
         tokenizer_sha256: renderer.tokenizer_sha256(),

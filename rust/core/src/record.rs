@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use crate::chat::is_space;
 
 /// The fields that are read, in the order in which they are checked.
-pub const FIELDS: [&str; 7] = [
+pub const FIELDS: [&str; 8] = [
     "split",
     "id",
     "question",
@@ -17,6 +17,7 @@ pub const FIELDS: [&str; 7] = [
     "rationale",
     "domain",
     "teacher_answer",
+    "way",
 ];
 
 /// Index of `split` in [`FIELDS`]; the others follow.
@@ -33,6 +34,8 @@ pub const RATIONALE: usize = 4;
 pub const DOMAIN: usize = 5;
 /// Index of `teacher_answer`.
 pub const TEACHER_ANSWER: usize = 6;
+/// Index of `way`.
+pub const WAY: usize = 7;
 
 /// A field as templates and filters use it: without the white space around it.
 pub fn trimmed(text: &str) -> &str {
@@ -118,6 +121,8 @@ pub struct Record<'a> {
     pub domain: Option<Cow<'a, str>>,
     /// What the teacher concluded.
     pub teacher_answer: Option<Cow<'a, str>>,
+    /// The name of the one template that is to render it; of several, where it names none, all do.
+    pub way: Option<Cow<'a, str>>,
 }
 
 impl<'a> Record<'a> {
@@ -146,6 +151,7 @@ impl<'a> Record<'a> {
         });
         let domain = scalar(&mut values, DOMAIN).map_err(with_id)?;
         let teacher_answer = scalar(&mut values, TEACHER_ANSWER).map_err(with_id)?;
+        let way = text(&mut values, WAY).map_err(with_id)?;
         Ok(Some(Self {
             id,
             question,
@@ -153,6 +159,7 @@ impl<'a> Record<'a> {
             rationales,
             domain,
             teacher_answer,
+            way,
         }))
     }
 }

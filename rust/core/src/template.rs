@@ -1,7 +1,7 @@
 //! How a record becomes text: two format strings, one for the prompt, one for the completion.
 //!
-//! `{question}`, `{answer}` and `{rationale}` are a record's fields, `{semantic}` and
-//! `{end}` are control tokens, `{{` and `}}` are braces. Every segment has a span kind:
+//! `{question}`, `{answer}` and `{rationale}` are a record's fields, `{semantic}`, `{answer_first}`,
+//! `{think_first}` and `{end}` are control tokens, `{{` and `}}` are braces. Every segment has a span kind:
 //! a field and a control token have their own; a literal of the prompt is `prompt`; a
 //! literal of the completion belongs to what follows it, because a token that starts with
 //! the space before a word is that word's (the last literal belongs to what precedes it).
@@ -9,6 +9,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
+
+/// The token whose hidden state carries the rationale's meaning.
+pub const SEMANTIC_TOKEN: &str = "<|sem|>";
 
 /// What a token is for; the trainer chooses by it what is learnt, and how hard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,11 +31,13 @@ pub enum SpanKind {
     SoftPrompt = 5,
     /// The token that ends the student's text.
     End = 6,
+    /// The token by which the student chooses how to go on.
+    Gate = 7,
 }
 
 impl SpanKind {
     /// Every kind, in the order of the codes.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Prompt,
         Self::Question,
         Self::Answer,
@@ -40,6 +45,7 @@ impl SpanKind {
         Self::Semantic,
         Self::SoftPrompt,
         Self::End,
+        Self::Gate,
     ];
 
     /// The name that stands in recipes and manifests.
@@ -52,6 +58,7 @@ impl SpanKind {
             Self::Semantic => "semantic",
             Self::SoftPrompt => "soft_prompt",
             Self::End => "end",
+            Self::Gate => "gate",
         }
     }
 
@@ -86,6 +93,10 @@ pub enum Part {
     Rationale,
     /// The semantic token.
     Semantic,
+    /// The gate of the answer-first way.
+    AnswerFirst,
+    /// The gate of the think-first way.
+    ThinkFirst,
     /// The token that ends the student's text.
     End,
 }
@@ -99,7 +110,19 @@ impl Part {
             Self::Answer => "answer",
             Self::Rationale => "rationale",
             Self::Semantic => "semantic",
+            Self::AnswerFirst => "answer_first",
+            Self::ThinkFirst => "think_first",
             Self::End => "end",
+        }
+    }
+
+    /// The added token that it is, if it is one.
+    pub const fn added_token(&self) -> Option<&'static str> {
+        match self {
+            Self::Semantic => Some(SEMANTIC_TOKEN),
+            Self::AnswerFirst => Some("<|answer_first|>"),
+            Self::ThinkFirst => Some("<|think_first|>"),
+            _ => None,
         }
     }
 
@@ -110,6 +133,7 @@ impl Part {
             Self::Answer => Some(SpanKind::Answer),
             Self::Rationale => Some(SpanKind::Rationale),
             Self::Semantic => Some(SpanKind::Semantic),
+            Self::AnswerFirst | Self::ThinkFirst => Some(SpanKind::Gate),
             Self::End => Some(SpanKind::End),
         }
     }
@@ -129,6 +153,8 @@ pub struct Segment {
 pub struct Template {
     /// The prompt's segments: literals and the question.
     pub prompt: Vec<Segment>,
+    /// Among several templates the number of the first that has this prompt.
+    pub prompt_number: u32,
     /// The completion's segments: everything but the question.
     pub completion: Vec<Segment>,
 }
@@ -178,8 +204,15 @@ impl Template {
         }
         Ok(Self {
             prompt: prompt_kinds(prompt),
+            prompt_number: 0,
             completion: completion_kinds(completion),
         })
+    }
+
+    /// The control tokens of the completion that a vocabulary has to be given.
+    pub fn added_tokens(&self) -> impl Iterator<Item = (&'static str, SpanKind)> {
+        let segments = self.completion.iter();
+        segments.filter_map(|segment| Some((segment.part.added_token()?, segment.kind)))
     }
 
     /// Whether the completion holds the rationale.
@@ -322,12 +355,15 @@ fn field(place: &str, name: &str) -> Result<Part> {
         "answer" => Part::Answer,
         "rationale" => Part::Rationale,
         "semantic" => Part::Semantic,
+        "answer_first" => Part::AnswerFirst,
+        "think_first" => Part::ThinkFirst,
         "end" => Part::End,
         _ => {
             return Err(Error::input(
                 place,
                 format!("unknown field {{{name}}}"),
-                "use {question}, {answer}, {rationale}, {semantic} or {end}; {{ writes a brace",
+                "use {question}, {answer}, {rationale}, {semantic}, {answer_first}, {think_first} or {end}; \
+                 {{ writes a brace",
             ));
         }
     })

@@ -16,6 +16,8 @@ pub struct Packed<'a> {
     pub example_id: i64,
     /// Index of its domain; −1 is none.
     pub domain: i32,
+    /// The number of its template.
+    pub template: i32,
 }
 
 /// How rows are chosen.
@@ -40,6 +42,7 @@ pub struct Window {
     run_starts: Vec<usize>,
     example_ids: Vec<i64>,
     domains: Vec<i32>,
+    templates: Vec<i32>,
     order: Vec<u32>,
     row_of: Vec<u32>,
     /// Where each row begins in `members`, the examples sorted by row.
@@ -65,6 +68,7 @@ impl Window {
             token_starts: Vec::new(),
             example_ids: Vec::new(),
             domains: Vec::new(),
+            templates: Vec::new(),
             order: Vec::new(),
             row_of: Vec::new(),
             row_starts: Vec::new(),
@@ -88,6 +92,7 @@ impl Window {
         self.lengths.push(example.ids.len() as u32);
         self.example_ids.push(example.example_id);
         self.domains.push(example.domain);
+        self.templates.push(example.template);
     }
 
     /// Hands every row to `row` and empties the window; returns the number of rows.
@@ -110,6 +115,7 @@ impl Window {
         self.token_starts.clear();
         self.example_ids.clear();
         self.domains.clear();
+        self.templates.clear();
         Ok(rows as u64)
     }
 
@@ -123,6 +129,7 @@ impl Window {
             runs: &self.runs[run_start..run_end.copied().unwrap_or(self.runs.len())],
             example_id: self.example_ids[example],
             domain: self.domains[example],
+            template: self.templates[example],
         }
     }
 
@@ -180,6 +187,7 @@ mod tests {
                     }],
                     example_id: number as i64 * 10,
                     domain: -1,
+                    template: 0,
                 });
             }
             let count = window.empty(|row| {

@@ -158,6 +158,42 @@ proptest! {
         }
     }
 
+    /// Several templates give what each of them gives alone: what one keeps touches no other.
+    #[test]
+    fn p1_p4_templates_do_not_see_each_other(input in input(), most in 1_usize..4) {
+        let workshop = Workshop::new(&input);
+        let filters = every_filter(&workshop, most);
+        let templates = [" {answer}{semantic}\n{rationale}{end}", " {answer}{end}", "{rationale}{end}"]
+            .map(|completion| json!({"name": completion, "prompt": "Q: {question}", "completion": completion}));
+        let render = |first: &Value, more: &[Value]| json!({
+            "template": first, "more_templates": more, "style": "plain", "added_tokens": ["<|sem|>"],
+        });
+        let mut expected = None;
+        for threads in [1, 3] {
+            let name = format!("threads{threads}");
+            let render = render(&templates[0], &templates[1..]);
+            let settings = json!({"threads": threads, "filters": filters, "render": render});
+            let records = workshop.prepare(&name, settings).unwrap().records;
+            prop_assert_eq!(records.kept + records.rejected.total(), records.read);
+            let files = workshop.files(&name);
+            prop_assert_eq!(expected.get_or_insert_with(|| files.clone()), &files);
+        }
+        let together = by_id(&workshop, "threads1");
+        let named = workshop.example_templates("threads1");
+        for (number, template) in templates.iter().enumerate() {
+            let alone = json!({"filters": filters, "render": render(template, &[])});
+            let alone = match workshop.prepare(&number.to_string(), alone) {
+                Ok(_) => by_id(&workshop, &number.to_string()).into_values().collect(),
+                Err(_) => Vec::new(), // nothing is kept
+            };
+            let own = together.iter().filter(|(id, example)| {
+                example.template == number as i32 && template["name"] == *named[*id]
+            });
+            let own: Vec<_> = own.map(|(_, example)| Example { template: 0, ..example.clone() }).collect();
+            prop_assert_eq!(own, alone);
+        }
+    }
+
     /// A dry run counts what a real one does, and no filter drops more first than on its own.
     #[test]
     fn a_dry_run_agrees_with_a_real_one(input in input(), most in 1_usize..4) {

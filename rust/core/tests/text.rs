@@ -75,6 +75,7 @@ fn config() -> RenderConfig {
             prompt: "Q: {question}\nA:".into(),
             completion: " {answer}{semantic}\n{rationale}{end}".into(),
         },
+        more_templates: Vec::new(),
         style: Style::Plain,
         chat_template: None,
         chat_variables: serde_json::Map::new(),

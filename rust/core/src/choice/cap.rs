@@ -34,7 +34,7 @@ impl OverCap {
 /// What is known of a candidate.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CapKey {
-    /// Hash of the question's words.
+    /// Hash of the question's words, and of the template: each has a cap of its own.
     pub question: u64,
     /// Of the rationale's shingles.
     pub sketch: Sketch,

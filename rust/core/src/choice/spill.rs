@@ -15,13 +15,15 @@ const KINDS: usize = SpanKind::ALL.len();
 /// Bytes of a run.
 const RUN_BYTES: usize = 5;
 /// Numbers at the head of each candidate.
-const NUMBERS: usize = 11 + KINDS;
+const NUMBERS: usize = 12 + KINDS;
 
 /// A candidate that nothing is against but the choice.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Aside<'a> {
     /// Its number among the candidates.
     pub example_id: i64,
+    /// The number of its template.
+    pub template: usize,
     /// Index of its file.
     pub source: usize,
     /// Where its record stands.
@@ -91,6 +93,7 @@ impl Spill {
             aside.text_bytes,
             aside.ids.len() as u64,
             aside.runs.len() as u64,
+            aside.template as u64,
         ];
         let bytes = &mut self.bytes;
         bytes.clear();
@@ -167,7 +170,7 @@ fn read(
         let length = numbers[6] as usize;
         let mut texts = [None; 3];
         let mut start = 0;
-        for (range, &stored) in texts.iter_mut().zip(&numbers[8..11]) {
+        for (range, &stored) in texts.iter_mut().zip(&numbers[9..12]) {
             if let Some(length) = stored.checked_sub(1) {
                 let end = start + length as usize;
                 *range = Some((start, end));
@@ -194,11 +197,12 @@ fn read(
         let [record_id, domain, rationale] =
             texts.map(|range| range.map(|(start, end)| &text[start..end]));
         let mut tokens_by_kind = [0; KINDS];
-        for (kind, &count) in tokens_by_kind.iter_mut().zip(&numbers[11..]) {
+        for (kind, &count) in tokens_by_kind.iter_mut().zip(&numbers[12..]) {
             *kind = count as u32;
         }
         let aside = Aside {
             example_id: numbers[0] as i64,
+            template: numbers[8] as usize,
             source: numbers[1] as usize,
             place: Place {
                 line: numbers[2],
@@ -228,6 +232,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let first = Aside {
             example_id: 3,
+            template: 2,
             source: 1,
             place: Place {
                 line: 7,
@@ -238,7 +243,7 @@ mod tests {
             rationale: Some(""),
             verified: true,
             text_bytes: 1 << 40,
-            tokens_by_kind: [1, 2, 3, 4, 5, 6, 7],
+            tokens_by_kind: [1, 2, 3, 4, 5, 6, 7, 8],
             ids: &[0, 70_000, 3],
             runs: &[Run { kind: 3, tokens: 2 }, Run { kind: 6, tokens: 1 }],
         };
@@ -284,6 +289,7 @@ mod tests {
         let mut spill = Spill::create(None).unwrap();
         let aside = Aside {
             example_id: 0,
+            template: 0,
             source: 0,
             place: Place {
                 line: 1,

@@ -48,6 +48,12 @@ impl Key {
         }
         Self(xxh3_128(&digests[..length]))
     }
+
+    /// The key of the same fields under the template of this number.
+    pub fn under(self, template: usize) -> Self {
+        // Beside the bits that choose the shard and the free one.
+        Self(self.0 ^ (template as u128) << 64)
+    }
 }
 
 /// The keys of all candidates so far, in shards with a lock each.
@@ -96,6 +102,8 @@ mod tests {
         );
         assert_ne!(Key::of("ab", "c", None), Key::of("a", "bc", None));
         assert_ne!(Key::of("q", "a", Some("")), Key::of("q", "a", None));
+        let key = Key::of("q", "a", None);
+        assert!(key == key.under(0) && key.under(1) != key && key.under(1) != key.under(2));
     }
 
     #[test]

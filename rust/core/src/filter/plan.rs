@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::charset::Scripts;
 use super::contaminated::Evaluation;
 use super::minhash::{Sketch, signature};
-use super::near::{NearDuplicate, NearKey, add_shingles};
+use super::near::{NearDuplicate, NearIndex, NearKey, add_shingles};
 use super::repetition::{Repetition, Room};
 use super::words::{Words, ngrams};
 use super::{Field, Filter, Reason, Rejection, leak};
@@ -43,6 +43,8 @@ pub struct Texts<'a> {
     pub rationale: Option<&'a str>,
     /// Whether the template uses it.
     pub uses_rationale: bool,
+    /// The template's number; candidates of different ones are never compared.
+    pub template: usize,
 }
 
 /// The words of a candidate, and room to work in; one for each thread.
@@ -100,6 +102,15 @@ impl Plan {
             steps,
             cap,
         })
+    }
+
+    /// An index of near duplicates for each template, if the filter is on.
+    pub fn near_indices(&self, templates: usize) -> Vec<NearIndex> {
+        let indices = self.near().map(|(_, options)| {
+            let index = || NearIndex::new(options);
+            std::iter::repeat_with(index).take(templates).collect()
+        });
+        indices.unwrap_or_default()
     }
 
     /// Where `near_duplicate` stands, and its options.
@@ -171,6 +182,7 @@ impl Plan {
         if let Some(signature) = signature(&desk.shingles) {
             key.sketch = Sketch::of(&signature);
         }
+        key.question = key.question.wrapping_add(texts.template as u64);
         Some(key)
     }
 

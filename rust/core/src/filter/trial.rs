@@ -10,6 +10,8 @@ use crate::error::Result;
 /// All that is against a well-formed candidate by itself, and what is compared with others.
 #[derive(Debug)]
 pub struct Trial {
+    /// The number of its template.
+    pub template: usize,
     /// The reasons, in any order.
     pub reasons: Vec<Reason>,
     /// For `exact_duplicate`.
@@ -40,7 +42,8 @@ pub struct Trials {
     alone: [u64; Reason::ALL.len()],
     examples: [Option<String>; Reason::ALL.len()],
     seen: Seen,
-    near: Option<NearIndex>,
+    /// One for each template.
+    near: Vec<NearIndex>,
     cap: Option<Cap>,
     mixture: Option<Mixture>,
 }
@@ -54,7 +57,7 @@ impl Trials {
             alone: [0; Reason::ALL.len()],
             examples: [const { None }; Reason::ALL.len()],
             seen: Seen::default(),
-            near: plan.near().map(|(_, options)| NearIndex::new(options)),
+            near: plan.near_indices(config.render.templates().count()),
             cap: Choice::cap(config),
             mixture,
         }
@@ -72,7 +75,7 @@ impl Trials {
         if !self.seen.insert(trial.key, true) {
             reasons.push(Reason::ExactDuplicate);
         }
-        if let (Some(index), Some(key)) = (&mut self.near, &trial.near)
+        if let (Some(index), Some(key)) = (self.near.get_mut(trial.template), &trial.near)
             && index.insert(example_id, key).is_some()
         {
             reasons.push(Reason::NearDuplicate);

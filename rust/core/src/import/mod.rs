@@ -24,6 +24,7 @@ pub use self::row::Row;
 use crate::input::Format;
 use crate::record::{
     ANSWER, DOMAIN, FIELDS, Fault, ID, QUESTION, RATIONALE, SPLIT, TEACHER_ANSWER, Value, Values,
+    WAY,
 };
 
 /// A question, and what was answered.
@@ -102,6 +103,7 @@ pub fn for_each<'a>(
         .first(&["id", "uuid"])
         .map_or(Value::Absent, |(_, id)| id);
     values[DOMAIN] = row.take("domain");
+    values[WAY] = row.take("way");
     let id = match &values[ID] {
         Value::Text(id) | Value::Number(id) => Some(id.clone().into_owned()),
         _ => None,

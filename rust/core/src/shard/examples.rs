@@ -22,6 +22,8 @@ const BATCH_BYTES: usize = 8 << 20;
 pub struct ExampleEntry<'a> {
     /// Its number among the candidates.
     pub example_id: i64,
+    /// The number of its template.
+    pub template: usize,
     /// What the record is called.
     pub record_id: Option<&'a str>,
     /// Index of the input file.
@@ -42,28 +44,37 @@ pub struct ExampleWriter {
     path: PathBuf,
     schema: Arc<Schema>,
     sources: Arc<StringArray>,
+    templates: Arc<StringArray>,
     example_id: Int64Builder,
     record_id: StringBuilder,
     source: Int32Builder,
     line: Int64Builder,
     byte_offset: Int64Builder,
     domain: Int32Builder,
+    template: Int32Builder,
     rationale: LargeStringBuilder,
     examples: usize,
     bytes: usize,
 }
 
 impl ExampleWriter {
-    /// Creates the file; `inputs` are the files that `source` numbers.
-    pub fn create(path: &Path, inputs: &[Input]) -> Result<Self> {
-        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    /// Creates the file; `inputs` are the files that `source` numbers, `templates` the names of those
+    /// that `template` does.
+    pub fn create<'t>(
+        path: &Path,
+        inputs: &[Input],
+        templates: impl Iterator<Item = &'t str>,
+    ) -> Result<Self> {
+        let dictionary =
+            || DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
         let schema = Arc::new(Schema::new(vec![
             Field::new("example_id", DataType::Int64, false),
             Field::new("record_id", DataType::Utf8, true),
-            Field::new("source", dictionary, false),
+            Field::new("source", dictionary(), false),
             Field::new("line", DataType::Int64, false),
             Field::new("byte_offset", DataType::Int64, true),
             Field::new("domain", DataType::Int32, false),
+            Field::new("template", dictionary(), false),
             Field::new("rationale", DataType::LargeUtf8, true),
         ]));
         Ok(Self {
@@ -71,12 +82,14 @@ impl ExampleWriter {
             path: path.to_owned(),
             schema,
             sources: Arc::new(inputs.iter().map(|input| Some(&input.path)).collect()),
+            templates: Arc::new(templates.map(Some).collect()),
             example_id: Int64Builder::new(),
             record_id: StringBuilder::new(),
             source: Int32Builder::new(),
             line: Int64Builder::new(),
             byte_offset: Int64Builder::new(),
             domain: Int32Builder::new(),
+            template: Int32Builder::new(),
             rationale: LargeStringBuilder::new(),
             examples: 0,
             bytes: 0,
@@ -91,6 +104,7 @@ impl ExampleWriter {
         self.line.append_value(entry.line);
         self.byte_offset.append_option(entry.byte_offset);
         self.domain.append_value(entry.domain);
+        self.template.append_value(entry.template as i32);
         self.rationale.append_option(entry.rationale);
         self.examples += 1;
         self.bytes += entry.rationale.map_or(0, str::len) + entry.record_id.map_or(0, str::len);
@@ -112,8 +126,11 @@ impl ExampleWriter {
     fn flush(&mut self) -> Result<()> {
         (self.examples, self.bytes) = (0, 0);
         let sources = Arc::clone(&self.sources) as ArrayRef;
-        let batch = DictionaryArray::<Int32Type>::try_new(self.source.finish(), sources)
-            .and_then(|source| {
+        let templates = Arc::clone(&self.templates) as ArrayRef;
+        let named = |numbers, names| DictionaryArray::<Int32Type>::try_new(numbers, names);
+        let batch = named(self.source.finish(), sources)
+            .and_then(|source| Ok((source, named(self.template.finish(), templates)?)))
+            .and_then(|(source, template)| {
                 let columns: Vec<ArrayRef> = vec![
                     Arc::new(self.example_id.finish()),
                     Arc::new(self.record_id.finish()),
@@ -121,6 +138,7 @@ impl ExampleWriter {
                     Arc::new(self.line.finish()),
                     Arc::new(self.byte_offset.finish()),
                     Arc::new(self.domain.finish()),
+                    Arc::new(template),
                     Arc::new(self.rationale.finish()),
                 ];
                 RecordBatch::try_new(Arc::clone(&self.schema), columns)

@@ -15,6 +15,9 @@ pub struct RejectedLine<'a> {
     pub example_id: i64,
     /// What the record is called.
     pub record_id: Option<&'a str>,
+    /// The name of the template, where there are several and it got as far as one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<&'a str>,
     /// The input file.
     pub source: &'a str,
     /// Line or row in it, from 1.

@@ -9,7 +9,7 @@ use arrow_schema::{DataType, Field, Schema};
 use super::message::List;
 use super::stream::Stream;
 use crate::error::Result;
-use crate::tokenize::Run;
+use crate::window::Packed;
 
 /// Rows of a batch, as `datasets` writes them.
 const BATCH_ROWS: usize = 1000;
@@ -25,6 +25,7 @@ pub struct RowWriter {
     example_lengths: Column<i32>,
     example_ids: Column<i64>,
     domains: Column<i32>,
+    example_templates: Column<i32>,
 }
 
 impl RowWriter {
@@ -40,6 +41,7 @@ impl RowWriter {
             list("example_lengths", DataType::Int32),
             list("example_ids", DataType::Int64),
             list("domains", DataType::Int32),
+            list("example_templates", DataType::Int32),
         ]);
         Ok(Self {
             stream: Stream::create(path, &schema)?,
@@ -48,19 +50,21 @@ impl RowWriter {
             example_lengths: Column::new(),
             example_ids: Column::new(),
             domains: Column::new(),
+            example_templates: Column::new(),
         })
     }
 
     /// Appends an example to the row that is open; a domain of −1 is none.
-    pub fn example(&mut self, ids: &[u32], runs: &[Run], example_id: i64, domain: i32) {
-        self.input_ids.values.extend_from_slice(ids);
+    pub fn example(&mut self, example: &Packed<'_>) {
+        self.input_ids.values.extend_from_slice(example.ids);
         let kinds = &mut self.span_kinds.values;
-        for run in runs {
+        for run in example.runs {
             kinds.resize(kinds.len() + run.tokens as usize, run.kind);
         }
-        self.example_lengths.values.push(ids.len() as i32);
-        self.example_ids.values.push(example_id);
-        self.domains.values.push(domain);
+        self.example_lengths.values.push(example.ids.len() as i32);
+        self.example_ids.values.push(example.example_id);
+        self.domains.values.push(example.domain);
+        self.example_templates.values.push(example.template);
     }
 
     /// Ends the row that is open.
@@ -70,6 +74,7 @@ impl RowWriter {
         self.example_lengths.end_row();
         self.example_ids.end_row();
         self.domains.end_row();
+        self.example_templates.end_row();
         if self.rows() >= BATCH_ROWS || self.input_ids.values.len() >= BATCH_TOKENS {
             self.flush()?;
         }
@@ -96,6 +101,7 @@ impl RowWriter {
             self.example_lengths.list(),
             self.example_ids.list(),
             self.domains.list(),
+            self.example_templates.list(),
         ];
         self.stream.write_lists(self.rows(), &columns)?;
         self.input_ids.clear();
@@ -103,6 +109,7 @@ impl RowWriter {
         self.example_lengths.clear();
         self.example_ids.clear();
         self.domains.clear();
+        self.example_templates.clear();
         Ok(())
     }
 }
@@ -149,6 +156,7 @@ mod tests {
     use arrow_ipc::reader::StreamReader;
 
     use super::*;
+    use crate::tokenize::Run;
 
     #[test]
     fn rows_come_back_and_memory_is_used_again() {
@@ -158,8 +166,21 @@ mod tests {
         let mut capacity = 0;
         for row in 0..2500_i32 {
             let of = |kind| Run { kind, tokens: 1 };
-            writer.example(&[row as u32, 1], &[of(0), of(2)], i64::from(row) * 2, -1);
-            writer.example(&[row as u32], &[of(6)], i64::from(row) * 2 + 1, 3);
+            let first = Packed {
+                ids: &[row as u32, 1],
+                runs: &[of(0), of(2)],
+                example_id: i64::from(row) * 2,
+                domain: -1,
+                template: 0,
+            };
+            writer.example(&first);
+            writer.example(&Packed {
+                ids: &[row as u32],
+                runs: &[of(6)],
+                example_id: first.example_id + 1,
+                domain: 3,
+                template: 1,
+            });
             writer.end_row().unwrap();
             if row == 999 {
                 capacity = writer.input_ids.values.capacity();
@@ -177,6 +198,7 @@ mod tests {
             let ids = batch["input_ids"].as_list::<i32>();
             let kinds = batch["span_kinds"].as_list::<i32>();
             let examples = batch["example_ids"].as_list::<i32>();
+            let templates = batch["example_templates"].as_list::<i32>();
             for index in 0..batch.num_rows() {
                 let ids = ids.value(index);
                 assert_eq!(ids.as_primitive::<Int32Type>().values(), &[row, 1, row]);
@@ -188,6 +210,8 @@ mod tests {
                     examples.as_primitive::<Int64Type>().values(),
                     &[first, first + 1]
                 );
+                let templates = templates.value(index);
+                assert_eq!(templates.as_primitive::<Int32Type>().values(), &[0, 1]);
                 row += 1;
             }
         }

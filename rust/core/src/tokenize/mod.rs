@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::chat::{ChatTemplate, Turn, is_space};
+pub use crate::template::SEMANTIC_TOKEN;
 use crate::template::{Part, SpanKind, Template, TemplateConfig};
 use crate::{Error, Result};
 use encoder::{Encoder, EncoderScratch, Position};
@@ -32,9 +33,6 @@ use prompts::{Prompts, Question};
 pub use spans::Run;
 use spans::Text;
 pub use tokens::Tokens;
-
-/// The token whose hidden state carries the rationale's meaning.
-pub const SEMANTIC_TOKEN: &str = "<|sem|>";
 
 /// What stands around the template's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,8 +48,11 @@ pub enum Style {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RenderConfig {
-    /// Prompt and completion.
+    /// Prompt and completion; where there are several templates the first, used at inference.
     pub template: TemplateConfig,
+    /// The others, each of which makes an example of its own of a record.
+    #[serde(default)]
+    pub more_templates: Vec<TemplateConfig>,
     /// Plain text or chat messages.
     pub style: Style,
     /// A chat template in place of the tokenizer's own.
@@ -66,6 +67,13 @@ pub struct RenderConfig {
     /// Tokens to add to the vocabulary.
     #[serde(default)]
     pub added_tokens: Vec<String>,
+}
+
+impl RenderConfig {
+    /// All templates in order; a template's number is its place here.
+    pub fn templates(&self) -> impl Iterator<Item = &TemplateConfig> {
+        std::iter::once(&self.template).chain(&self.more_templates)
+    }
 }
 
 /// A record's fields.
@@ -136,7 +144,7 @@ impl RenderProblem {
 /// Turns records into tokens; may be shared between threads.
 pub struct Renderer {
     config: RenderConfig,
-    template: Template,
+    templates: Vec<Template>,
     chat: Option<ChatTemplate>,
     encoder: Encoder,
     /// Those of plain texts.
@@ -159,24 +167,30 @@ impl Renderer {
         setup::load(tokenizer, config)
     }
 
-    /// Tokenizes a record into `example`.
+    /// Tokenizes a record into `example`, by the first template.
     ///
     /// # Errors
     /// Why the candidate must be rejected; `example` then holds nothing of use.
     pub fn example(&self, fields: &Fields<'_>, example: &mut Example) -> Result<(), RenderProblem> {
         example.truncate(0, 0);
-        self.append(fields, example)
+        self.append(0, fields, example)
     }
 
-    /// Tokenizes a record behind what `example` holds.
+    /// Tokenizes a record by the template of this number behind what `example` holds.
     ///
     /// # Errors
     /// Why the candidate must be rejected; what was appended is then of no use.
-    pub fn append(&self, fields: &Fields<'_>, example: &mut Example) -> Result<(), RenderProblem> {
-        let fields = &self.trimmed(fields)?;
+    pub fn append(
+        &self,
+        template: usize,
+        fields: &Fields<'_>,
+        example: &mut Example,
+    ) -> Result<(), RenderProblem> {
+        let template = &self.templates[template];
+        let fields = &trimmed(template, fields)?;
         match &self.chat {
-            None => self.plain(fields, example),
-            Some(chat) => self.chat(chat, fields, example),
+            None => self.plain(template, fields, example),
+            Some(chat) => self.chat(chat, template, fields, example),
         }
     }
 
@@ -189,7 +203,7 @@ impl Renderer {
         let question = required("question", question)?;
         let mut text = Text::default();
         let mut user = Text::default();
-        self.write_prompt(question, &mut user);
+        write_prompt(&self.templates[0], question, &mut user);
         match &self.chat {
             None => {
                 ids.extend_from_slice(&self.prefix);
@@ -217,9 +231,21 @@ impl Renderer {
         Ok(())
     }
 
-    /// Whether an example needs a rationale.
-    pub fn needs_rationale(&self) -> bool {
-        self.template.needs_rationale()
+    /// How many templates there are.
+    pub fn template_count(&self) -> usize {
+        self.templates.len()
+    }
+
+    /// The number of the template of this name.
+    pub fn template_named(&self, name: &str) -> Option<usize> {
+        self.config
+            .templates()
+            .position(|template| template.name == name)
+    }
+
+    /// Whether an example of the template of this number needs a rationale.
+    pub fn needs_rationale(&self, template: usize) -> bool {
+        self.templates[template].needs_rationale()
     }
 
     /// Writes the tokenizer, added tokens included, for `AutoTokenizer.from_pretrained`.
@@ -241,13 +267,17 @@ impl Renderer {
 
     /// The manifest's `render`, from which the same renderer is loaded with the saved tokenizer.
     pub fn resolved(&self) -> Value {
-        json!({
+        let mut render = json!({
             "template": self.config.template,
             "style": self.config.style,
             "chat_variables": self.config.chat_variables,
             "end_token": self.end_token,
             "added_tokens": self.config.added_tokens,
-        })
+        });
+        if let (Value::Object(render), [_, ..]) = (&mut render, &*self.config.more_templates) {
+            render.insert("more_templates".into(), json!(self.config.more_templates));
+        }
+        render
     }
 
     /// The SHA-256 of the tokenizer.json that was loaded.
@@ -260,35 +290,30 @@ impl Renderer {
         self.vocab_size
     }
 
-    fn trimmed<'r>(&self, fields: &Fields<'r>) -> Result<Fields<'r>, RenderProblem> {
-        let needed = |part: &Part, text: &'r str| match self.template.writes(part) {
-            true => required(part.name(), text),
-            false => Ok(text),
-        };
-        Ok(Fields {
-            question: required("question", fields.question)?,
-            answer: needed(&Part::Answer, fields.answer)?,
-            rationale: Some(needed(
-                &Part::Rationale,
-                fields.rationale.unwrap_or_default(),
-            )?),
-        })
-    }
-
-    fn plain(&self, fields: &Fields<'_>, example: &mut Example) -> Result<(), RenderProblem> {
-        let question = Question::of(fields.question);
+    fn plain(
+        &self,
+        template: &Template,
+        fields: &Fields<'_>,
+        example: &mut Example,
+    ) -> Result<(), RenderProblem> {
+        let question = Question::of(fields.question, template.prompt_number);
         if !self.prompts.get(question, example) {
             let (start, run_start) = (example.ids.len(), example.runs.len());
-            self.plain_prompt(fields.question, example)?;
+            self.plain_prompt(template, fields.question, example)?;
             let runs = &example.runs[run_start..];
             self.prompts.insert(question, &example.ids[start..], runs);
         }
         example.scratch.text.clear();
-        self.write_completion(fields, &mut example.scratch.text);
+        self.write_completion(template, fields, &mut example.scratch.text);
         self.plain_side(example).map_err(in_completion)
     }
 
-    fn plain_prompt(&self, question: &str, example: &mut Example) -> Result<(), RenderProblem> {
+    fn plain_prompt(
+        &self,
+        template: &Template,
+        question: &str,
+        example: &mut Example,
+    ) -> Result<(), RenderProblem> {
         example.ids.extend_from_slice(&self.prefix);
         if !self.prefix.is_empty() {
             example.runs.push(Run {
@@ -297,7 +322,7 @@ impl Renderer {
             });
         }
         example.scratch.text.clear();
-        self.write_prompt(question, &mut example.scratch.text);
+        write_prompt(template, question, &mut example.scratch.text);
         self.plain_side(example).map_err(in_question)
     }
 
@@ -324,6 +349,7 @@ impl Renderer {
     fn chat(
         &self,
         chat: &ChatTemplate,
+        template: &Template,
         fields: &Fields<'_>,
         example: &mut Example,
     ) -> Result<(), RenderProblem> {
@@ -337,8 +363,8 @@ impl Renderer {
         for buffer in [&mut *text, &mut *user, &mut *assistant] {
             buffer.clear();
         }
-        self.write_prompt(fields.question, user);
-        self.write_completion(fields, assistant);
+        write_prompt(template, fields.question, user);
+        self.write_completion(template, fields, assistant);
         let turn = chat
             .turn(&user.text, Some(&assistant.text))
             .map_err(in_completion)?;
@@ -357,7 +383,7 @@ impl Renderer {
         text.literal(&turn.text[..turn.user.start], SpanKind::Prompt);
         text.append(user);
         text.literal(&turn.text[turn.user.end..prompt_length], SpanKind::Prompt);
-        let first = self.template.completion.first();
+        let first = template.completion.first();
         let opening = first.map_or(SpanKind::Answer, |segment| segment.kind);
         text.literal(&turn.text[prompt_length..turn.assistant.start], opening);
         text.append(assistant);
@@ -409,25 +435,40 @@ impl Renderer {
         ))
     }
 
-    fn write_prompt(&self, question: &str, text: &mut Text) {
-        text.segments(&self.template.prompt, |_| Some(question), |_| "");
-    }
-
-    fn write_completion(&self, fields: &Fields<'_>, text: &mut Text) {
+    fn write_completion(&self, template: &Template, fields: &Fields<'_>, text: &mut Text) {
         text.segments(
-            &self.template.completion,
+            &template.completion,
             |part| match part {
                 Part::Answer => Some(fields.answer),
                 Part::Rationale => fields.rationale,
                 _ => None,
             },
             |part| match part {
-                Part::Semantic => SEMANTIC_TOKEN,
                 Part::End => &self.end_token,
-                _ => "",
+                part => part.added_token().unwrap_or_default(),
             },
         );
     }
+}
+
+fn write_prompt(template: &Template, question: &str, text: &mut Text) {
+    text.segments(&template.prompt, |_| Some(question), |_| "");
+}
+
+/// The fields without the white space around them, none of those blank that the template writes.
+fn trimmed<'r>(template: &Template, fields: &Fields<'r>) -> Result<Fields<'r>, RenderProblem> {
+    let needed = |part: &Part, text: &'r str| match template.writes(part) {
+        true => required(part.name(), text),
+        false => Ok(text),
+    };
+    Ok(Fields {
+        question: required("question", fields.question)?,
+        answer: needed(&Part::Answer, fields.answer)?,
+        rationale: Some(needed(
+            &Part::Rationale,
+            fields.rationale.unwrap_or_default(),
+        )?),
+    })
 }
 
 /// The field without the whitespace around it, which must not be all of it.

@@ -27,7 +27,7 @@ pub(super) struct Prompts {
     shards: [Mutex<Shard>; SHARDS],
 }
 
-/// The hash of a question.
+/// The hash of a question, and of the prompt around it.
 #[derive(Clone, Copy)]
 pub(super) struct Question(u128);
 
@@ -46,8 +46,9 @@ struct Prompt {
 }
 
 impl Question {
-    pub fn of(text: &str) -> Self {
-        Self(xxh3_128(text.as_bytes()))
+    pub fn of(text: &str, prompt_number: u32) -> Self {
+        // Beside the bits that choose the shard, so that prompts of a question share its lock.
+        Self(xxh3_128(text.as_bytes()) ^ u128::from(prompt_number) << 64)
     }
 }
 
@@ -133,7 +134,7 @@ mod tests {
     #[test]
     fn a_prompt_without_end_is_not_kept() {
         let prompts = Prompts::default();
-        let question = Question::of("q");
+        let question = Question::of("q", 0);
         insert(&prompts, question, 0, SHARD_WORDS);
         assert!(!prompts.get(question, &mut Example::default()));
     }

@@ -5,11 +5,11 @@ use std::path::Path;
 use super::loaded::Loaded;
 use super::prompts::Prompts;
 use super::{
-    Encoder, Error, Example, Fields, NewToken, RenderConfig, Renderer, Result, SEMANTIC_TOKEN,
-    Style, TokenizerFiles,
+    Encoder, Error, Example, Fields, NewToken, RenderConfig, Renderer, Result, Style,
+    TokenizerFiles,
 };
 use crate::chat::{ChatTemplate, DATE_VARIABLE, DEFAULT_DATE};
-use crate::template::{Part, SpanKind, Template};
+use crate::template::{SpanKind, Template};
 
 /// What a bare tokenizer.json may call its end, in the order of preference.
 const ENDS: [&str; 5] = [
@@ -23,14 +23,11 @@ const EOS: &str = "prepare.eos_token";
 
 pub(super) fn load(path: &Path, config: &RenderConfig) -> Result<Renderer> {
     let mut config = config.clone();
-    let template = Template::parse(&config.template)?;
-    match config.style {
-        Style::Plain => template.check_plain()?,
-        Style::Chat => template.check_chat()?,
-    }
-    if template.writes(&Part::Semantic) && !config.added_tokens.iter().any(|t| t == SEMANTIC_TOKEN)
-    {
-        config.added_tokens.push(SEMANTIC_TOKEN.into());
+    let templates = templates(&config)?;
+    for (token, _) in templates.iter().flat_map(Template::added_tokens) {
+        if !config.added_tokens.iter().any(|known| known == token) {
+            config.added_tokens.push(token.into());
+        }
     }
     let mut files = TokenizerFiles::read(path)?;
     let place = files.path.display().to_string();
@@ -60,7 +57,7 @@ pub(super) fn load(path: &Path, config: &RenderConfig) -> Result<Renderer> {
     let encoder = Encoder::new(tokenizer, &controls, unknown).map_err(saved_again)?;
     let renderer = Renderer {
         config,
-        template,
+        templates,
         chat,
         encoder,
         prompts: Prompts::default(),
@@ -72,6 +69,46 @@ pub(super) fn load(path: &Path, config: &RenderConfig) -> Result<Renderer> {
     };
     check(&renderer, &controls)?;
     Ok(renderer)
+}
+
+/// The parsed templates; the place of a fault says which it is, where there are several.
+fn templates(config: &RenderConfig) -> Result<Vec<Template>> {
+    let mut templates: Vec<Template> = Vec::new();
+    for (number, written) in config.templates().enumerate() {
+        if config
+            .templates()
+            .take(number)
+            .any(|earlier| earlier.name == written.name)
+        {
+            return Err(Error::input(
+                format!("prepare.template.{number}.name"),
+                format!("{:?} is the name of another template", written.name),
+                "give each a name of its own: the examples are told apart by it",
+            ));
+        }
+        let checked = Template::parse(written).and_then(|template| {
+            match config.style {
+                Style::Plain => template.check_plain()?,
+                Style::Chat => template.check_chat()?,
+            }
+            Ok(template)
+        });
+        let mut template = checked.map_err(|error| match error {
+            Error::Input {
+                place,
+                problem,
+                remedy,
+            } if !config.more_templates.is_empty() => {
+                let place = place.replacen("template", &format!("template.{number}"), 1);
+                Error::input(place, problem, remedy)
+            }
+            error => error,
+        })?;
+        let alike = |other: &Template| other.prompt == template.prompt;
+        template.prompt_number = templates.iter().position(alike).unwrap_or(number) as u32;
+        templates.push(template);
+    }
+    Ok(templates)
 }
 
 /// Adds the tokens that are not there yet, each at the next free id.
@@ -208,8 +245,12 @@ fn turn_end(chat: &ChatTemplate, tokenizer: &Loaded, wanted: Option<&str>) -> Re
     Ok(token)
 }
 
-/// Renders a sample, so that a fault of the template is not found in every record.
+/// Renders samples, so that a fault of a template is not found in every record.
 fn check(renderer: &Renderer, controls: &[(String, u32)]) -> Result<()> {
+    (0..renderer.templates.len()).try_for_each(|template| check_one(renderer, template, controls))
+}
+
+fn check_one(renderer: &Renderer, template: usize, controls: &[(String, u32)]) -> Result<()> {
     let fields = Fields {
         question: "Question",
         answer: "Answer",
@@ -224,7 +265,7 @@ fn check(renderer: &Renderer, controls: &[(String, u32)]) -> Result<()> {
         )
     };
     renderer
-        .example(&fields, &mut example)
+        .append(template, &fields, &mut example)
         .map_err(|problem| refused(problem.problem))?;
     let id_of = |token: &str| {
         controls
@@ -234,8 +275,8 @@ fn check(renderer: &Renderer, controls: &[(String, u32)]) -> Result<()> {
     };
     let tokens = || example.ids.iter().copied().zip(example.kinds());
     let mut expected = vec![(renderer.end_token.as_str(), SpanKind::End)];
-    if renderer.template.writes(&Part::Semantic) {
-        expected.push((SEMANTIC_TOKEN, SpanKind::Semantic));
+    for (token, kind) in renderer.templates[template].added_tokens() {
+        expected.push((token, kind));
     }
     for (token, kind) in expected {
         let id = id_of(token);

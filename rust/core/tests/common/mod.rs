@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Int32Type, Int64Type, UInt8Type};
-use arrow_array::{Array, RecordBatch};
+use arrow_array::{Array, RecordBatch, StringArray};
 use arrow_ipc::reader::StreamReader;
 use limbeck_core::{Config, Manifest, Result};
 use serde_json::{Value, json};
@@ -30,6 +30,7 @@ pub struct Example {
     pub ids: Vec<i32>,
     pub kinds: Vec<u8>,
     pub domain: i32,
+    pub template: i32,
 }
 
 impl Workshop {
@@ -104,6 +105,7 @@ impl Workshop {
                 let lengths = list::<Int32Type>(&batch, "example_lengths", row);
                 let example_ids = list::<Int64Type>(&batch, "example_ids", row);
                 let domains = list::<Int32Type>(&batch, "domains", row);
+                let templates = list::<Int32Type>(&batch, "example_templates", row);
                 let mut start = 0;
                 let mut examples = Vec::new();
                 for (index, &length) in lengths.iter().enumerate() {
@@ -112,6 +114,7 @@ impl Workshop {
                         ids: ids[start..end].to_vec(),
                         kinds: kinds[start..end].to_vec(),
                         domain: domains[index],
+                        template: templates[index],
                     };
                     examples.push((example_ids[index], example));
                     start = end;
@@ -137,6 +140,23 @@ impl Workshop {
                     .zip(column(batch, "line"))
             })
             .collect()
+    }
+
+    /// The name of each example's template, as `examples.arrow` has it.
+    pub fn example_templates(&self, name: &str) -> BTreeMap<i64, String> {
+        let mut names = BTreeMap::new();
+        for batch in batches(&self.path(name).join("examples.arrow")) {
+            let ids = batch["example_id"].as_primitive::<Int64Type>().values();
+            let templates = batch["template"].as_dictionary::<Int32Type>();
+            let templates = templates.downcast_dict::<StringArray>().unwrap();
+            names.extend(
+                ids.iter()
+                    .copied()
+                    .zip(templates)
+                    .map(|(id, name)| (id, name.unwrap().to_owned())),
+            );
+        }
+        names
     }
 
     /// `rejected.jsonl`.
