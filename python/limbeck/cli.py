@@ -113,6 +113,9 @@ def prepare(
     eos_token: Annotated[str | None, typer.Option(help="Token that ends a text.")] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens of a packed row.")] = None,
     split: Annotated[str | None, typer.Option(help="Split whose records are taken.")] = None,
+    validation: Annotated[
+        float | None, typer.Option(help="Share of the questions to hold out.")
+    ] = None,
     format: Annotated[str, typer.Option(help="Of the records; auto asks the first ones.")] = "auto",
     threads: Annotated[int, typer.Option(help="0 takes all cores.")] = 0,
     strict: Annotated[bool, typer.Option(help="Stop at the first malformed record.")] = False,
@@ -157,6 +160,7 @@ def prepare(
             output_dir=output_dir,
             recipe=section,
             keep_rationale=whole is not None and whole.needs_targets,
+            validation=whole.data.validation if whole and validation is None else validation,
             threads=threads,
             strict=strict,
             overwrite=overwrite,

@@ -89,11 +89,14 @@ class Data(Section):
         tasks: Generated tasks and public sets, by name or as a mapping of name and settings
             (`{name: arithmetic, steps: 4}`, `{name: svamp, path: svamp.jsonl}`).
         examples: Records made per generated task.
+        validation: Share of the questions that is held out: never trained on, and what selects the
+            checkpoint. Records of the split `validation` are held out whatever it is.
     """
 
     paths: tuple[str | Source, ...] = ()
     tasks: tuple[str, ...] = ()
     examples: int = Field(6000, ge=1, description="records made per generated task")
+    validation: float = Field(0.0, ge=0.0, lt=1.0)
 
     _spelled = field_validator("tasks", mode="before")(_spell)
 
@@ -224,6 +227,9 @@ class Train(Section):
     lora_dropout: float = Field(0.0, ge=0.0, lt=1.0)
     lora_target_modules: str | tuple[str, ...] = "all-linear"
     merge_adapter: bool = True
+    validation_questions: int = Field(
+        200, ge=1, description="held-out questions that are answered to judge a checkpoint, at most"
+    )
 
     @field_validator("objectives")
     @classmethod

@@ -35,6 +35,8 @@ class Summary:
         decoding: Every value that decided its answers.
         seed: Of questions and sampling.
         tasks: The result of each task.
+        validation: The result of each task on the questions that were held out of its training;
+            these chose the checkpoint and may choose settings, the tests may not.
     """
 
     student: str
@@ -42,6 +44,7 @@ class Summary:
     decoding: dict[str, Any]
     seed: int
     tasks: dict[str, TaskSummary]
+    validation: dict[str, TaskSummary]
 
 
 def evaluate(
@@ -51,18 +54,21 @@ def evaluate(
     output_dir: str | Path,
     settings: Evaluate,
     seed: int = 0,
+    held_out: Sequence[Question] = (),
     progress: Progress | None = None,
 ) -> Summary:
     """Measure a student's accuracy.
 
-    Writes `results.jsonl`, one line an answer with its prompt and seed, and `summary.json`.
+    Writes `results.jsonl`, one line an answer with its prompt and seed, and `summary.json`; where
+    questions were held out of training, their answers stand in `validation.jsonl`.
 
     Args:
         student: A student's directory, as `limbeck train` writes it.
-        tasks: Generated tasks or record files, as `limbeck.tasks.load` reads them.
-        output_dir: Where both files go; made if missing.
+        tasks: Tasks or record files, as `limbeck.tasks.load` reads them.
+        output_dir: Where the files go; made if missing.
         settings: Number of questions, how to decode, and how many samples vote.
         seed: Of questions and sampling.
+        held_out: Questions of the student's validation split.
         progress: Told answers done, answers in all, and a text.
 
     Raises:
@@ -72,21 +78,22 @@ def evaluate(
 
     questions = _questions(tasks, settings.questions, seed)
     generator = Generator(student)
-    generations = generator.generate(
-        [question.question for question in questions],
-        settings=settings,
-        seed=seed,
-        progress=progress,
-    )
-    rows = list(_rows(questions, generations))
+
+    def answered(asked: Sequence[Question]) -> list[dict[str, Any]]:
+        texts = [question.question for question in asked]
+        found = generator.generate(texts, settings=settings, seed=seed, progress=progress)
+        return list(_rows(asked, found))
+
+    rows, validation = answered(questions), answered(held_out)
     summary = Summary(
         student=str(student),
         method=generator.method,
         decoding=asdict(generator.decoding(settings)),
         seed=seed,
         tasks=summarize(rows, votes_of=settings.vote),
+        validation=summarize(validation, votes_of=settings.vote),
     )
-    _write(Path(output_dir), rows, summary)
+    _write(Path(output_dir), rows, validation, summary)
     return summary
 
 
@@ -116,16 +123,28 @@ def _questions(tasks: Sequence[str], limit: int | None, seed: int) -> list[Quest
     return list({(each.task, each.question, each.answer): each for each in loaded}.values())
 
 
+def judge(question: Question, answer: str | None) -> tuple[str | None, bool]:
+    """Return an answer as its task's kind has it, and whether it is right.
+
+    Args:
+        question: What was asked.
+        answer: What was read of the student's text; None where nothing could be.
+    """
+    from limbeck._native import answers_equal
+
+    if answer is None:
+        return None, False
+    parsed = parse(question.kind, answer, question.question)
+    return parsed, answers_equal(parsed, question.answer)
+
+
 def _rows(
     questions: Sequence[Question], generations: Sequence[Generation]
 ) -> Iterator[dict[str, Any]]:
     """Yield a line of `results.jsonl` for each answer."""
-    from limbeck._native import answers_equal
-
     for generation in generations:
-        question, answer = questions[generation.question], generation.answer
-        if answer is not None:
-            answer = parse(question.kind, answer, question.question)
+        question = questions[generation.question]
+        answer, correct = judge(question, generation.answer)
         yield {
             "task": question.task,
             "id": question.id,
@@ -138,22 +157,31 @@ def _rows(
             "way": generation.way,
             "text": generation.text,
             "answer": answer,
-            "correct": answer is not None and answers_equal(answer, question.answer),
+            "correct": correct,
             "tokens_generated": generation.tokens_generated,
         }
 
 
-def _write(directory: Path, rows: Sequence[dict[str, Any]], summary: Summary) -> None:
-    """Write both files beside and rename them, so that a summary always has its results."""
+def _write(
+    directory: Path,
+    rows: Sequence[dict[str, Any]],
+    validation: Sequence[dict[str, Any]],
+    summary: Summary,
+) -> None:
+    """Write the files beside and rename them, so that a summary always has its results."""
     directory.mkdir(parents=True, exist_ok=True)
-    results, total = directory / "results.jsonl", directory / "summary.json"
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    fresh = [
-        (results, "".join(lines)),
-        (total, json.dumps(asdict(summary), indent=2, ensure_ascii=False) + "\n"),
-    ]
-    for path, text in fresh:
+    total = directory / "summary.json"
+    fresh = {directory / "results.jsonl": _lines(rows)}
+    if validation:
+        fresh[directory / "validation.jsonl"] = _lines(validation)
+    fresh[total] = json.dumps(asdict(summary), indent=2, ensure_ascii=False) + "\n"
+    for path, text in fresh.items():
         path.with_name(f".{path.name}.tmp").write_text(text, "utf-8")
-    total.unlink(missing_ok=True)
-    for path, _ in fresh:
+    for old in (total, directory / "validation.jsonl"):
+        old.unlink(missing_ok=True)
+    for path in fresh:
         path.with_name(f".{path.name}.tmp").replace(path)
+
+
+def _lines(rows: Sequence[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

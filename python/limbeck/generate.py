@@ -358,11 +358,13 @@ def _undisturbed(model: Any) -> Iterator[None]:
     """
     from transformers import GenerationConfig
 
-    was_training, own = model.training, model.generation_config
+    # What PEFT wraps has the settings; the wrapper passes them through.
+    inner = model.get_base_model() if hasattr(model, "peft_config") else model
+    was_training, own = model.training, inner.generation_config
     model.eval()
-    model.generation_config = GenerationConfig()
+    inner.generation_config = GenerationConfig()
     try:
         yield
     finally:
-        model.generation_config = own
+        inner.generation_config = own
         model.train(was_training)

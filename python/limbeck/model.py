@@ -130,6 +130,30 @@ def load_trained(directory: str | Path, *, tokenizer_length: int, dtype: torch.d
     return PeftModel.from_pretrained(model, directory).merge_and_unload()
 
 
+def save_answering(
+    tokenizer: PreTrainedTokenizerBase,
+    directory: Path,
+    *,
+    info: Mapping[str, Any],
+    stop_ids: Sequence[int],
+) -> None:
+    """Write what a student's directory says of how it answers, without the weights.
+
+    Args:
+        tokenizer: The tokenizer it is trained with.
+        directory: Where to; made if missing.
+        info: What `limbeck.json` says beside `format`.
+        stop_ids: Token ids that end an answer.
+    """
+    from transformers import GenerationConfig
+
+    directory.mkdir(parents=True, exist_ok=True)
+    with quiet():
+        tokenizer.save_pretrained(directory)
+    GenerationConfig(eos_token_id=list(stop_ids)).save_pretrained(directory)
+    _write_info(directory, info)
+
+
 def save_student(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
@@ -157,6 +181,10 @@ def save_student(
         tokenizer.save_pretrained(directory)
     if not (directory / "generation_config.json").is_file():  # adapters leave it to their base
         config.save_pretrained(directory)
+    _write_info(directory, info)
+
+
+def _write_info(directory: Path, info: Mapping[str, Any]) -> None:
     text = json.dumps({"format": FORMAT, **info}, indent=2, ensure_ascii=False)
     (directory / INFO_FILE).write_text(text + "\n", "utf-8")
 

@@ -67,6 +67,7 @@ class Counts(_Part):
         kept: Those that became examples.
         rejected: Those that did not, by reason; `read == kept + sum(rejected.values())`.
         unverified: Of the kept, those of which no conclusion could be read.
+        held_out: Records held out for validation, which are no candidates.
         other_split: Records of other splits, which are no candidates.
     """
 
@@ -74,6 +75,7 @@ class Counts(_Part):
     kept: int
     rejected: dict[str, int]
     unverified: int
+    held_out: int = 0
     other_split: int
 
 
@@ -176,6 +178,7 @@ def prepare(
     output_dir: str | Path,
     recipe: Recipe | Prepare | str | None = None,
     keep_rationale: bool | None = None,
+    validation: float | None = None,
     overwrite: bool = False,
     strict: bool = False,
     dry_run: bool = False,
@@ -192,6 +195,8 @@ def prepare(
         recipe: A recipe, its `prepare` section, or a method's name; None takes the defaults.
         keep_rationale: Store the rationales' texts, which targets are made of; None does what the
             recipe needs.
+        validation: Share of the questions to hold out, in `validation.jsonl` of the directory; None
+            takes the recipe's `data.validation`. Records of the split `validation` always are.
         overwrite: Replace an earlier preparation at `output_dir`.
         strict: Stop at the first malformed record instead of rejecting it.
         dry_run: Count, and write nothing; that nothing would be kept is no error then.
@@ -208,6 +213,8 @@ def prepare(
     """
     given = [paths] if isinstance(paths, str | Path | Source) else paths
     sources = [each if isinstance(each, Source) else Source(path=str(each)) for each in given]
+    if validation is None:
+        validation = recipe.data.validation if isinstance(recipe, Recipe) else 0.0
     section, needed = _settings(recipe, tokenizer=str(tokenizer), sources=sources)
     directory = resolve_tokenizer(str(tokenizer))
     check_student(directory)
@@ -217,6 +224,7 @@ def prepare(
         tokenizer=directory,
         output_dir=Path(output_dir),
         keep_rationale=needed if keep_rationale is None else keep_rationale,
+        validation=validation,
     )
     config |= {"overwrite": overwrite, "strict": strict, "dry_run": dry_run, "threads": threads}
     text = _native.prepare(json.dumps(config), _adapt(progress) if progress else None)
@@ -274,6 +282,7 @@ def native_config(
     tokenizer: Path,
     output_dir: Path,
     keep_rationale: bool,
+    validation: float = 0.0,
 ) -> dict[str, Any]:
     """The configuration of the Rust core, every choice made; JSON values.
 
@@ -283,6 +292,7 @@ def native_config(
         tokenizer: A local tokenizer.
         output_dir: The directory to publish.
         keep_rationale: Whether to store the rationales' texts.
+        validation: Share of the questions to hold out.
 
     Raises:
         InputError: The template or the style does not exist for this tokenizer.
@@ -304,7 +314,12 @@ def native_config(
         "eos_token": settings.pop("eos_token"),
         "added_tokens": [token for control, token in CONTROLS.items() if control in written],
     }
-    decided = {**settings, "render": render, "keep_rationale": keep_rationale}
+    decided = {
+        **settings,
+        "render": render,
+        "keep_rationale": keep_rationale,
+        "validation": validation,
+    }
     canonical = json.dumps(decided, sort_keys=True, ensure_ascii=False)
     return {
         **decided,
@@ -361,6 +376,8 @@ def summary(manifest: Manifest) -> str:
     ]
     if records.unverified:
         lines.insert(1, f"{records.unverified:,} of the kept state no conclusion to verify")
+    if records.held_out:
+        lines.insert(1, f"{records.held_out:,} records held out for validation")
     if records.other_split:
         lines.insert(1, f"{records.other_split:,} records of other splits left alone")
     lines.append(f"prepared: {manifest.path}" if manifest.path else "dry run: nothing written")

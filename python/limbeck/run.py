@@ -21,7 +21,7 @@ from limbeck.recipes.load import dump, load
 from limbeck.report import report
 from limbeck.stages import Progress, Stage, Watch
 from limbeck.targets import targets
-from limbeck.tasks import files_of, write_records
+from limbeck.tasks import files_of, held_out_questions, write_records
 from limbeck.tasks import load as load_questions
 from limbeck.train import check_settings, train
 
@@ -106,6 +106,7 @@ def _method(
             "tokenizer": start,
             **_values(recipe.prepare),
             "targets": recipe.needs_targets,
+            "validation": recipe.data.validation,
             "sources": [source.model_dump(exclude={"path"}) for source in records],
         },
         lambda progress: prepare(
@@ -160,14 +161,20 @@ def _method(
         yield Stage(
             f"{label}evaluate",
             output_dir / "evaluate",
-            (student, *_files(recipe.tasks)),
-            {"tasks": recipe.tasks, "seed": recipe.seed, **_values(recipe.evaluate)},
+            (student, prepared / "validation.jsonl", *_files(recipe.tasks)),
+            {
+                "tasks": recipe.tasks,
+                "seed": recipe.seed,
+                "validation_questions": recipe.train.validation_questions,
+                **_values(recipe.evaluate),
+            },
             lambda progress: evaluate(
                 student,
                 tasks=list(recipe.tasks),
                 output_dir=output_dir / "evaluate",
                 settings=recipe.evaluate,
                 seed=recipe.seed,
+                held_out=held_out_questions(prepared, recipe.train.validation_questions),
                 progress=progress,
             ),
         )

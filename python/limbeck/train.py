@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from limbeck.config import Train
     from limbeck.data import Survey
+    from limbeck.tasks import Question
     from limbeck.trainer import DistillConfig, DistillTrainer
 
 Progress = Callable[[int, int, str], None]
@@ -65,12 +66,18 @@ def train(
     from limbeck.model import check_student, load_student, quiet
     from limbeck.objectives import make_terms
     from limbeck.target_store import TargetStore
-    from limbeck.trainer import DistillTrainer
+    from limbeck.tasks import held_out_questions
 
     prepared, output_dir = Path(prepared), Path(output_dir)
     check_student(student)
     work_dir = output_dir.with_name(f".{output_dir.name}.partial")
-    args = arguments(settings, work_dir / "checkpoints", seed)
+    held_out = held_out_questions(prepared, settings.validation_questions)
+    args = arguments(settings, work_dir / "checkpoints", seed, validated=bool(held_out))
+    if args.eval_strategy != "no" and not held_out:
+        raise InputError(
+            f"train.eval_strategy: {prepared} holds no questions out to evaluate on; set "
+            "`data.validation`, or leave the key out"
+        )
     dataset = load_prepared(prepared)
     manifest = _manifest(prepared)
     store = None if targets is None else TargetStore(targets)
@@ -80,6 +87,7 @@ def train(
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(prepared / "tokenizer")
 
+    info = _info(manifest, method, found, gates)
     inputs = [manifest, str(student), settings.model_dump(mode="json"), str(targets), seed]
     key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
     with args.main_process_first(local=False):  # one process clears up, the others find it done
@@ -89,7 +97,10 @@ def train(
     )
     added = _ids(tokenizer, manifest["render"]["added_tokens"])
     with quiet():
-        trainer = DistillTrainer(
+        trainer = _trainer(
+            held_out,
+            work_dir / "answering",
+            info,
             model=model,
             args=args,
             train_dataset=dataset,
@@ -104,12 +115,37 @@ def train(
     if trainer.is_world_process_zero():
         fresh = work_dir / "student"
         shutil.rmtree(fresh, ignore_errors=True)
-        _save(trainer, tokenizer, fresh, settings, _info(manifest, method, found, gates))
+        _save(trainer, tokenizer, fresh, settings, info)
         _write_record(trainer, fresh, seen)
         _replace(output_dir, fresh)
         shutil.rmtree(work_dir)
     trainer.accelerator.wait_for_everyone()
     return output_dir
+
+
+def _trainer(
+    held_out: Sequence[Question], answering: Path, info: Mapping[str, Any], **options: Any
+) -> DistillTrainer:
+    """Return a trainer that judges its checkpoints, where questions are held out for that.
+
+    Args:
+        held_out: These questions.
+        answering: Where to write how the student answers.
+        info: What `limbeck.json` will say.
+        **options: Of the trainer.
+    """
+    from limbeck.model import save_answering
+    from limbeck.trainer import DistillTrainer
+    from limbeck.validation import ValidatedTrainer
+
+    if not held_out:
+        return DistillTrainer(**options)
+    args, tokenizer = options["args"], options["processing_class"]
+    with args.main_process_first(local=False):
+        if args.process_index == 0:
+            stop_ids = _ids(tokenizer, _stops(info))
+            save_answering(tokenizer, answering, info=info, stop_ids=stop_ids)
+    return ValidatedTrainer(questions=held_out, student=answering, **options)
 
 
 def check_settings(settings: Train) -> None:
@@ -125,7 +161,7 @@ def check_settings(settings: Train) -> None:
     from limbeck.objectives import make_terms
 
     make_terms(settings.objectives)
-    arguments(settings, Path("checkpoints"), 0)
+    arguments(settings, Path("checkpoints"), 0, validated=True)
 
 
 def _weight_dtype(args: DistillConfig, use_peft: bool) -> Any:
@@ -182,6 +218,11 @@ def _order(completion: str) -> str:
     """Return what a completion writes first."""
     answer, rationale = completion.find("{answer}"), completion.find("{rationale}")
     if "{semantic}" in completion or 0 <= answer < rationale:
+        if "{answer}{rationale}" in completion:
+            raise InputError(
+                "prepare.template: nothing stands between answer and rationale, so an answer has "
+                "no end; put {semantic} or some text there"
+            )
         return "answer-first"
     return "think-first" if rationale >= 0 else "answer-only"
 
@@ -250,9 +291,17 @@ def _write_record(trainer: DistillTrainer, directory: Path, counts: Mapping[str,
         "seconds": round(trainer.seconds(), 3),
         **json.loads(path.read_text("utf-8")),
         "epochs": trainer.state.epoch,
+        "validation": _chosen(trainer),
     }
     path.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     trainer.state.save_to_json(str(directory / "trainer_state.json"))
+
+
+def _chosen(trainer: DistillTrainer) -> dict[str, Any] | None:
+    """Return which checkpoint was chosen by its accuracy on the held-out questions."""
+    if not trainer.args.load_best_model_at_end or trainer.state.best_metric is None:
+        return None
+    return {"step": trainer.state.best_global_step, "metric": trainer.state.best_metric}
 
 
 def _replace(output_dir: Path, fresh: Path) -> None:

@@ -31,6 +31,7 @@ def compare(
     domain: str | None = None,
     chat_template: str | None = None,
     weights: list[float | None] | None = None,
+    validation: float = 0.0,
 ) -> dict[str, int]:
     """Prepare with both, and find no difference; how many were rejected for each reason."""
     weights = weights or [None] * len(inputs)
@@ -44,6 +45,7 @@ def compare(
         output_dir=output,
         recipe=section,
         keep_rationale=keep_rationale,
+        validation=validation,
         overwrite=True,
     )
     config = native_config(
@@ -52,6 +54,7 @@ def compare(
         tokenizer=tokenizer,
         output_dir=output,
         keep_rationale=keep_rationale,
+        validation=validation,
     )
     twin = _reference.prepare(
         config, end_token=manifest.render["end_token"], chat_template=chat_template
@@ -231,7 +234,7 @@ RECORD = st.fixed_dictionaries(
         "id": SCALAR,
         "rationale": st.one_of(TEXT, st.lists(st.one_of(TEXT, st.none()), max_size=3), SCALAR),
         "domain": st.one_of(TEXT, SCALAR),
-        "split": st.sampled_from(["train", "test", None]),
+        "split": st.sampled_from(["train", "test", "validation", None]),
         "teacher_answer": SCALAR,
         "meta": st.recursive(SCALAR, lambda inner: st.lists(inner, max_size=2), max_leaves=4),
     },
@@ -264,6 +267,7 @@ SURE = json.dumps({"question": "sure", "answer": "1", "rationale": "kept"})
     packing=st.sampled_from(["bfd", "domain_balanced", "none"]),
     keep_rationale=st.booleans(),
     domain=st.sampled_from([None, "sums"]),
+    validation=st.sampled_from([0.0, 0.3]),
 )
 def test_any_records(
     tokenizer: Path,
@@ -276,6 +280,7 @@ def test_any_records(
     packing: Any,
     keep_rationale: bool,
     domain: str | None,
+    validation: float,
 ) -> None:
     directory = tmp_path_factory.mktemp("twin")
     path = directory / "records.jsonl"
@@ -294,6 +299,7 @@ def test_any_records(
         ),
         keep_rationale=keep_rationale,
         domain=domain,
+        validation=validation,
     )
 
 

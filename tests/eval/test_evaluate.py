@@ -5,6 +5,7 @@ import pytest
 from limbeck.config import Evaluate
 from limbeck.errors import InputError
 from limbeck.evaluate import evaluate, table
+from limbeck.tasks import Question
 
 PROMPT = 5
 
@@ -54,7 +55,7 @@ def test_results_and_summary(student, questions, tmp_path):
         ("d", True),
     ]
     stored = json.loads((out / "summary.json").read_text())
-    assert set(stored) == {"student", "method", "decoding", "seed", "tasks"}
+    assert set(stored) == {"student", "method", "decoding", "seed", "tasks", "validation"}
     assert (stored["student"], stored["method"], stored["seed"]) == (str(student), "test", 3)
     assert stored["decoding"]["order"] == "answer-only"
     low, high = 0.207660, 0.938510  # Wilson, 2 of 3
@@ -75,6 +76,28 @@ def test_results_and_summary(student, questions, tmp_path):
     assert stored["tasks"]["numbers"]["tokens_per_answer"] == 2.0
     assert summary.tasks["short"].correct == 2
     assert sorted(path.name for path in out.iterdir()) == ["results.jsonl", "summary.json"]
+
+
+def test_held_out_questions_stand_beside_the_tests(student, questions, tmp_path):
+    held_out = [
+        Question("short", "h", "one", "five six"),
+        Question("short", "i", "two", "seven"),
+        Question("short", "j", "six", "5, then 6", "letters"),
+    ]
+    out = tmp_path / "out"
+    alone = evaluate(student, tasks=[questions], output_dir=out, settings=Evaluate())
+    assert alone.validation == {}
+    assert not (out / "validation.jsonl").exists()
+    both = evaluate(
+        student, tasks=[questions], output_dir=out, settings=Evaluate(), held_out=held_out
+    )
+    assert both.tasks == alone.tasks
+    assert (both.validation["short"].questions, both.validation["short"].correct) == (3, 1)
+    rows = [json.loads(line) for line in (out / "validation.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows] == ["h", "i", "j"]
+    assert rows[2]["answer"] == "fivesix"  # as its kind has it
+    evaluate(student, tasks=[questions], output_dir=out, settings=Evaluate())
+    assert not (out / "validation.jsonl").exists(), "another evaluation's answers were left"
 
 
 def test_samples_are_rows_and_count_once_a_question(random_student, questions, tmp_path):

@@ -169,6 +169,11 @@ class Fake:
             },
             "seed": 0,
             "tasks": tasks,
+            "validation": {
+                name: found | {"accuracy": 0.7531, "questions": 40}
+                for name, found in tasks.items()
+                if name == "arithmetic"
+            },
         }
         (path / "summary.json").write_text(json.dumps(summary), "utf-8")
 

@@ -131,6 +131,11 @@ def test_unequal_budgets_stand_beside_the_accuracies(demo_page: Path) -> None:
     assert "tokens processed" not in text.partition("differ in")[2].partition(".")[0]
 
 
+def test_the_accuracy_on_held_out_questions_stands_beside_the_tests(demo_page: Path) -> None:
+    page = demo_page.read_text("utf-8")
+    assert page.count('<span title="40 questions">75.3 %</span>') == 3  # of three methods
+
+
 def test_an_accuracy_within_chance_is_marked(demo_page: Path) -> None:
     text = words(demo_page)
     assert text.count("not above chance") == 2, "answer_only and pst on shuffled objects"

@@ -19,7 +19,10 @@ from limbeck.stages import Progress, Stage
 SMALL = (
     "data.tasks=[coin_flip]",
     "data.examples=40",
+    "data.validation=0.2",
     "train.max_steps=4",
+    "train.save_steps=2",
+    "train.validation_questions=3",
     "train.logging_steps=2",
     "evaluate.questions=4",
     "evaluate.max_new_tokens=8",
@@ -86,6 +89,28 @@ def test_students_answer_with_plain_transformers(walked: tuple[Path, Log]) -> No
         prompt = tokenizer("Question: 1 + 1?\nAnswer:", return_tensors="pt")
         prompt.pop("token_type_ids", None)
         assert model.generate(**prompt, max_new_tokens=3).shape[1] > prompt["input_ids"].shape[1]
+
+
+def test_held_out_questions_choose_the_checkpoint_and_never_train(
+    walked: tuple[Path, Log],
+) -> None:
+    from limbeck._reference.records import is_drawn
+
+    root, _ = walked
+    asked = []
+    for method in ("answer_only", "think_first", "pst"):
+        summary = json.loads((root / method / "evaluate/summary.json").read_text("utf-8"))
+        assert summary["validation"]["coin_flip"]["questions"] == 3
+        rows = (root / method / "evaluate/validation.jsonl").read_text("utf-8").splitlines()
+        asked.append([json.loads(row)["question"] for row in rows])
+        assert all(is_drawn(question, 0.2) for question in asked[-1])
+        training = json.loads((root / method / "student/training.json").read_text("utf-8"))
+        assert training["validation"]["step"] in (2, 4)
+        manifest = json.loads((root / method / "prepared/manifest.json").read_text("utf-8"))
+        records = manifest["records"]
+        assert (records["read"] + records["held_out"], records["other_split"]) == (40, 0)
+        assert records["held_out"] > 3
+    assert asked[0] == asked[1] == asked[2], "the methods are judged by the same questions"
 
 
 def test_methods_share_the_budget_of_steps(walked: tuple[Path, Log]) -> None:

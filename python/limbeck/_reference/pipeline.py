@@ -173,7 +173,7 @@ class Pipeline:
     ) -> Iterator[tuple[Record | FaultError, str | FaultError | None, int | None]]:
         """The candidates on a line: its record with each rationale and template, or a fault."""
         try:
-            record = records.record(line.content, self.config["split"])
+            record = records.record(line.content, self.config["split"], self.config["validation"])
             templates = self._templates(record) if record else []
         except FaultError as fault:
             yield fault, None, None

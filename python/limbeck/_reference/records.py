@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -59,19 +60,20 @@ def lines(content: bytes) -> Iterator[Line]:
         byte_offset += len(line) + 1
 
 
-def record(line: bytes, split: str) -> Record | None:
-    """The record on a line, or None if it belongs to another split.
+def record(line: bytes, split: str, validation: float = 0.0) -> Record | None:
+    """The record on a line, or None if it belongs to another split or is held out for validation.
 
     Raises:
         FaultError: The line is malformed.
     """
     values = _values(line)
     own = _text(values, "split", numbers=False)
-    if own is not None and own != split:
+    marked = own == "validation" != split
+    if own is not None and own != split and not marked:
         return None
     record_id = _text(values, "id", numbers=True)
     try:
-        return Record(
+        found = Record(
             id=record_id,
             question=_required(values, "question", numbers=False),
             answer=_required(values, "answer", numbers=True),
@@ -83,6 +85,14 @@ def record(line: bytes, split: str) -> Record | None:
     except FaultError as fault:
         fault.record_id = record_id
         raise
+    asks = found.question.strip() and found.answer.strip()
+    return None if asks and (marked or is_drawn(found.question, validation)) else found
+
+
+def is_drawn(question: str, share: float) -> bool:
+    """Whether a question is of the share that is held out; twin of `held_out.rs`."""
+    head = hashlib.sha256(question.strip().encode()).digest()[:8]
+    return int.from_bytes(head, "big") < share * 2**64
 
 
 def _values(line: bytes) -> dict[str, Any]:

@@ -25,12 +25,14 @@ class Result:
         number: Of the method in the run, which decides its colour.
         method: Its name.
         result: What was measured.
+        validation: The same on the questions held out of training, if any are.
         best: Whether none of the others is more accurate, and there are others.
     """
 
     number: int
     method: str
     result: TaskSummary
+    validation: TaskSummary | None
     best: bool
 
     @property
@@ -44,14 +46,14 @@ def results(run: Run) -> dict[str, list[Result]]:
     tables = {}
     for task in run.tasks:
         found = [
-            (number, method.name, method.summary.tasks[task])
+            (number, method.name, method.summary.tasks[task], method.summary.validation.get(task))
             for number, method in enumerate(run.methods)
             if method.summary and task in method.summary.tasks
         ]
-        best = max(result.accuracy for *_, result in found)
+        best = max(result.accuracy for _, _, result, _ in found)
         tables[task] = [
-            Result(number, name, result, len(found) > 1 and result.accuracy == best)
-            for number, name, result in found
+            Result(number, name, result, held_out, len(found) > 1 and result.accuracy == best)
+            for number, name, result, held_out in found
         ]
     return tables
 

@@ -4,7 +4,7 @@ from limbeck.tasks.arithmetic import Arithmetic
 from limbeck.tasks.base import Chain, Question, Task, split_of
 from limbeck.tasks.coin_flip import CoinFlip
 from limbeck.tasks.last_letters import LastLetters
-from limbeck.tasks.load import load
+from limbeck.tasks.load import held_out_questions, load
 from limbeck.tasks.public import SETS
 from limbeck.tasks.registry import NAMES, files_of, find, get
 from limbeck.tasks.shuffled_objects import ShuffledObjects
@@ -23,6 +23,7 @@ __all__ = [
     "files_of",
     "find",
     "get",
+    "held_out_questions",
     "load",
     "split_of",
     "write_records",

@@ -10,7 +10,7 @@ from limbeck.tasks.base import Question, Task, seeded
 from limbeck.tasks.public import SETS, PublicTask
 from limbeck.tasks.registry import NAMES, find, is_task
 
-__all__ = ["load"]
+__all__ = ["held_out_questions", "load"]
 
 _QUESTIONS_MADE = 200
 
@@ -22,8 +22,9 @@ def load(
 
     Args:
         name_or_path: A task (see `registry.find`) or a record file in JSON lines. A record's
-            `domain` names its task; without one, the file's name does. Records that share question
-            and answer count once, whatever their number of rationales.
+            `domain` names its task, and if that is a public set its kind of answers; without one,
+            the file's name does. Records that share question and answer count once, whatever their
+            number of rationales.
         split: Of a file the records of this split and those that name none.
         limit: Questions per task; where there are more they are sampled. None: all, but 200 of a
             generated task.
@@ -58,6 +59,26 @@ def load(
     return chosen
 
 
+def held_out_questions(prepared: str | Path, limit: int) -> list[Question]:
+    """Return the questions that a preparation held out, none where it held out none.
+
+    Args:
+        prepared: What `limbeck prepare` wrote.
+        limit: At most so many, over all tasks; the same ones for every student.
+
+    Raises:
+        InputError: The file of them is damaged.
+    """
+    path = Path(prepared) / "validation.jsonl"
+    if not path.is_file():
+        return []
+    questions = load(str(path), split="validation")
+    if len(questions) <= limit:
+        return questions
+    kept = seeded("validation").sample(range(len(questions)), limit)
+    return [questions[index] for index in sorted(kept)]
+
+
 def _of_task(
     task: Task[Any, Any] | PublicTask, split: str, limit: int | None, seed: int
 ) -> list[Question]:
@@ -75,9 +96,11 @@ def _read(path: Path, split: str) -> Iterator[Question]:
     for number, record in records(path):
         place = f"{path}:{number}"
         if text(record, "split", place, default=split) == split:
+            domain = text(record, "domain", place, default=path.stem)
             yield Question(
-                task=text(record, "domain", place, default=path.stem),
+                task=domain,
                 id=text(record, "id", place, default=str(number), number=True),
                 question=text(record, "question", place),
                 answer=text(record, "answer", place, number=True),
+                kind=SETS[domain].kind if domain in SETS else "any",
             )

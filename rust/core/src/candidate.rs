@@ -10,6 +10,7 @@ use std::ops::Range;
 use crate::choice::CapKey;
 use crate::config::Config;
 use crate::filter::{self, Desk, Key, NearKey, Plan, Reason, Rejection, Seen, Texts, Trial};
+use crate::held_out::{VALIDATION, append, is_drawn, is_marked};
 use crate::read::{Chunk, Place};
 use crate::record::{Fault, Record, Values, WAY, trimmed};
 use crate::template::SpanKind;
@@ -22,6 +23,10 @@ pub struct Batch {
     pub candidates: Vec<Candidate>,
     /// Records of other splits.
     pub other_split: u64,
+    /// Records held out for validation.
+    pub held_out: u64,
+    /// These, as lines of JSON.
+    pub held_out_lines: Vec<u8>,
     /// Token ids of all examples.
     pub ids: Vec<u32>,
     /// Span kinds of all examples.
@@ -89,6 +94,8 @@ impl Batch {
     fn clear(&mut self) {
         self.candidates.clear();
         self.other_split = 0;
+        self.held_out = 0;
+        self.held_out_lines.clear();
         self.ids.clear();
         self.runs.clear();
         self.text.clear();
@@ -147,7 +154,11 @@ impl<'a> Worker<'a> {
     }
 
     fn record(&mut self, place: Place, values: Result<Values<'_>, Fault>, batch: &mut Batch) {
-        let record = match values.and_then(|values| Record::new(values, &self.config.split)) {
+        let split = &self.config.split;
+        let marked = values.as_ref().is_ok_and(|each| is_marked(each, split));
+        let split = if marked { VALIDATION } else { split };
+        let record = match values.and_then(|values| Record::new(values, split)) {
+            Ok(Some(record)) if self.hold_out(marked, &record, batch) => return,
             Ok(Some(record)) => record,
             Ok(None) => {
                 batch.other_split += 1;
@@ -242,6 +253,14 @@ impl<'a> Worker<'a> {
             }
             false => Ok(Some(shown)),
         }
+    }
+
+    /// Puts a record aside if it is for validation; a blank one is left for the filters to reject.
+    fn hold_out(&self, marked: bool, record: &Record<'_>, batch: &mut Batch) -> bool {
+        let held_out = (marked || is_drawn(&record.question, self.config.validation))
+            && append(record, self.domain, &mut batch.held_out_lines);
+        batch.held_out += u64::from(held_out);
+        held_out
     }
 
     fn candidate(

@@ -14,8 +14,8 @@ use crate::filter::{Dropped, NearIndex, Plan, Reason, Rejection, Seen, Trials};
 use crate::manifest::{Counts, SourceCounts, Tokens};
 use crate::read::Place;
 use crate::shard::{
-    EXAMPLES_FILE, ExampleEntry, ExampleWriter, REJECTED_FILE, ROWS_FILE, RejectedLine,
-    RejectedWriter, RowWriter,
+    EXAMPLES_FILE, ExampleEntry, ExampleWriter, HELD_OUT_FILE, HeldOutWriter, REJECTED_FILE,
+    ROWS_FILE, RejectedLine, RejectedWriter, RowWriter,
 };
 use crate::window::{Packed, Window};
 
@@ -82,6 +82,7 @@ struct Writers {
     rows: RowWriter,
     examples: ExampleWriter,
     rejected: RejectedWriter,
+    held_out: HeldOutWriter,
 }
 
 impl<'a> Collector<'a> {
@@ -122,6 +123,10 @@ impl<'a> Collector<'a> {
     /// Takes the candidates of the next chunk.
     pub fn add(&mut self, source: usize, batch: &Batch) -> Result<()> {
         self.totals.sources[source].records.other_split += batch.other_split;
+        self.totals.sources[source].records.held_out += batch.held_out;
+        if let Some(writers) = &mut self.writers {
+            writers.held_out.write(&batch.held_out_lines)?;
+        }
         for candidate in &batch.candidates {
             let example_id = self.next_example_id;
             self.next_example_id += 1;
@@ -337,10 +342,10 @@ impl<'a> Collector<'a> {
             return Error::input(
                 place,
                 format!(
-                    "no record of split {:?} ({} of other splits)",
-                    self.config.split, records.other_split
+                    "no record of split {:?} ({} of other splits, {} held out for validation)",
+                    self.config.split, records.other_split, records.held_out
                 ),
-                "choose another `prepare.split`",
+                "choose another `prepare.split`, or a smaller `data.validation`",
             );
         };
         let reasons: Vec<_> = records
@@ -375,11 +380,13 @@ impl Writers {
                 config.template_names(),
             )?,
             rejected: RejectedWriter::create(&directory.join(REJECTED_FILE))?,
+            held_out: HeldOutWriter::new(&directory.join(HELD_OUT_FILE)),
         })
     }
 
     fn finish(self) -> Result<String> {
         self.rejected.finish()?;
+        self.held_out.finish()?;
         self.examples.finish()?;
         self.rows.finish()
     }

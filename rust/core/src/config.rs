@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::filter::{Filter, Reason};
+use crate::held_out::VALIDATION;
 use crate::input::Input;
 use crate::rationale_control::RationaleControl;
 use crate::tokenize::RenderConfig;
@@ -34,6 +35,9 @@ pub struct Config {
     /// Records that name another split are no candidates.
     #[serde(default = "default_split")]
     pub split: String,
+    /// Share of the questions that is held out for validation.
+    #[serde(default)]
+    pub validation: f64,
     /// Tokens of a packed row, and of an example at most.
     pub max_length: usize,
     /// Tokens of an example at least.
@@ -101,6 +105,20 @@ impl Config {
                 "prepare.max_length",
                 format!("{} is not between 1 and {MAX_LENGTH}", config.max_length),
                 "say how many tokens a row may have",
+            ));
+        }
+        if !(0.0..1.0).contains(&config.validation) {
+            return Err(Error::input(
+                "data.validation",
+                format!("{} is no share of the questions", config.validation),
+                "give 0 or more, and less than 1",
+            ));
+        }
+        if config.validation > 0.0 && config.split == VALIDATION {
+            return Err(Error::input(
+                "data.validation",
+                "the validation split itself is prepared",
+                "leave the share out, or choose another `prepare.split`",
             ));
         }
         if config.packing_window == 0 {

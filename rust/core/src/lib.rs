@@ -13,6 +13,7 @@ pub mod config;
 pub mod error;
 pub mod filter;
 pub mod hashed;
+pub mod held_out;
 pub mod import;
 pub mod input;
 pub mod manifest;

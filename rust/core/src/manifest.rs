@@ -70,6 +70,8 @@ pub struct Counts {
     pub rejected: Rejected,
     /// Of the kept, those whose rationale has no conclusion that can be read.
     pub unverified: u64,
+    /// Records held out for validation, which are no candidates.
+    pub held_out: u64,
     /// Records of other splits, which are no candidates.
     pub other_split: u64,
 }
@@ -80,6 +82,7 @@ impl Counts {
         self.read += other.read;
         self.kept += other.kept;
         self.unverified += other.unverified;
+        self.held_out += other.held_out;
         self.other_split += other.other_split;
         for (count, more) in self.rejected.0.iter_mut().zip(other.rejected.0) {
             *count += more;

@@ -119,6 +119,7 @@ fn every_token_and_every_reason() {
         "kept": 2,
         "rejected": {"malformed": 3, "empty": 1, "answer_mismatch": 1, "exact_duplicate": 1},
         "unverified": 2,
+        "held_out": 0,
         "other_split": 1,
     });
     assert_eq!(manifest["records"], records);

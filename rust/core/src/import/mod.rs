@@ -21,6 +21,7 @@ use std::borrow::Cow;
 pub use self::detect::detect;
 use self::response::Response;
 pub use self::row::Row;
+use crate::held_out::VALIDATION;
 use crate::input::Format;
 use crate::record::{
     ANSWER, DOMAIN, FIELDS, Fault, ID, QUESTION, RATIONALE, SPLIT, TEACHER_ANSWER, Value, Values,
@@ -85,7 +86,8 @@ impl Format {
 
 /// Calls `emit` with the record, or the records of each response, that `row` makes.
 ///
-/// `split` is the one that is asked for: a row of another is handed on for the caller to count.
+/// `split` is the one that is asked for: a row of another, but for validation, is handed on for the
+/// caller to count.
 pub fn for_each<'a>(
     format: Format,
     split: &str,
@@ -96,7 +98,7 @@ pub fn for_each<'a>(
     values[SPLIT] = row.take("split");
     match &values[SPLIT] {
         Value::Absent => {}
-        Value::Text(own) if own == split => {}
+        Value::Text(own) if own == split || own == VALIDATION => {}
         _ => return emit(Ok(values)),
     }
     values[ID] = row

@@ -2,6 +2,7 @@
 
 mod examples;
 mod flusher;
+mod held_out;
 mod message;
 mod rejected;
 mod rows;
@@ -13,6 +14,7 @@ use std::path::Path;
 use serde_json::json;
 
 pub use self::examples::{ExampleEntry, ExampleWriter};
+pub use self::held_out::HeldOutWriter;
 pub use self::rejected::{RejectedLine, RejectedWriter};
 pub use self::rows::RowWriter;
 use crate::error::{Error, Result};
@@ -23,6 +25,8 @@ pub const ROWS_FILE: &str = "data-00000-of-00001.arrow";
 pub const EXAMPLES_FILE: &str = "examples.arrow";
 /// What was not kept, and why.
 pub const REJECTED_FILE: &str = "rejected.jsonl";
+/// What is held out for validation.
+pub const HELD_OUT_FILE: &str = "validation.jsonl";
 /// What is in the directory.
 pub const MANIFEST_FILE: &str = "manifest.json";
 /// The tokenizer, with the tokens that the method adds.
