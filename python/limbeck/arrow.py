@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from limbeck.errors import InputError
 
@@ -26,9 +26,26 @@ def row_batches(prepared: Path) -> Iterator[pa.RecordBatch]:
     Raises:
         InputError: A file is missing or is not an Arrow stream.
     """
+    for file in _state(prepared, "_data_files"):
+        yield from file_batches(prepared / file["filename"])
+
+
+def fingerprint(prepared: Path) -> str:
+    """The hash of the packed rows of a prepared directory.
+
+    Args:
+        prepared: A directory that `limbeck prepare` wrote.
+
+    Raises:
+        InputError: It is none.
+    """
+    return str(_state(prepared, "_fingerprint"))
+
+
+def _state(prepared: Path, key: str) -> Any:
     state = prepared / "state.json"
     try:
-        names = [file["filename"] for file in json.loads(state.read_text("utf-8"))["_data_files"]]
+        return json.loads(state.read_text("utf-8"))[key]
     except FileNotFoundError:
         raise InputError(
             f"{prepared}: no prepared data (no state.json); "
@@ -36,8 +53,6 @@ def row_batches(prepared: Path) -> Iterator[pa.RecordBatch]:
         ) from None
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{state}: not the state of a data set; prepare the data again") from None
-    for name in names:
-        yield from file_batches(prepared / name)
 
 
 def file_batches(path: Path) -> Iterator[pa.RecordBatch]:

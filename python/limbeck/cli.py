@@ -238,15 +238,30 @@ def targets(
     output_dir: OutputDir,
     overrides: Overrides = None,
     recipe: RecipeFile = None,
+    seed: Annotated[int, typer.Option(help="Of the control `permuted`.")] = 0,
 ) -> None:
-    """Cache the frozen encoder's states of the rationales."""
+    """Cache the frozen encoder's states of the rationales.
+
+    Their size is told before anything is written; a run that was cut off goes on.
+    """
     from limbeck.config import Targets
     from limbeck.targets import targets as cache_targets
 
     settings = _section(Targets(), "targets", recipe, overrides)
     with _bar("targets") as progress:
+
+        def tell(done: int, total: int, text: str) -> None:
+            if done == 0:
+                err().print(f"targets: {text}", markup=False)
+            progress(done, total, text)
+
         path = cache_targets(
-            prepared, student=student, output_dir=output_dir, settings=settings, progress=progress
+            prepared,
+            student=student,
+            output_dir=output_dir,
+            settings=settings,
+            seed=seed,
+            progress=tell,
         )
     out().print(f"targets: {path}", markup=False)
 

@@ -96,6 +96,12 @@ class Encoder:
             getattr(config, "max_position_embeddings", None) or settings.max_length,
             (embedding and embedding.max_length) or settings.max_length,
         )
+        specials = self.tokenizer.num_special_tokens_to_add()
+        if self.limit <= specials:
+            raise InputError(
+                f"targets.max_length: {self.limit} leaves no room beside the {specials} special "
+                f"tokens of {name}; give more"
+            )
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides the states of a passage, for knowing them again."""

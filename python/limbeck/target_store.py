@@ -3,8 +3,8 @@
 `targets.safetensors` holds `targets` [rows, D], the states of n distinct rationales, one after the
 other, `starts` int64 [n+1] (where the states of each begin), `keys` uint8 [n, 16] (a hash of what
 the encoder was given for each), `index` int64 [E] (the rationale of each example) and `example_ids`
-int64 [E] (ascending). Its metadata say what made it. A pooled rationale has one state, otherwise it
-has one a token.
+int64 [E] (ascending). Its metadata say what made it, and of which rows. A pooled rationale has one
+state, otherwise it has one a token.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from limbeck.arrow import fingerprint
 from limbeck.errors import InputError
 
 FILE_NAME = "targets.safetensors"
@@ -34,6 +35,7 @@ class _Contents:
     index: NDArray[np.int64]
     example_ids: NDArray[np.int64]
     identity: dict[str, Any]
+    prepared: str
 
 
 class TargetStore:
@@ -71,6 +73,21 @@ class TargetStore:
     def by_token(self) -> bool:
         """Whether each token of a rationale has a state, not the rationale one."""
         return bool(self.identity["pooling"] == "token")
+
+    def check(self, prepared: Path) -> None:
+        """Refuse targets that were made of other rows, whose example ids mean other examples.
+
+        Args:
+            prepared: The prepared directory that is to be trained on.
+
+        Raises:
+            InputError: They were.
+        """
+        if self._contents.prepared != fingerprint(prepared):
+            raise InputError(
+                f"{self.path}: made of another preparation than {prepared}; run `targets` on this "
+                "one, which computes only what is new"
+            )
 
     def __len__(self) -> int:
         """The number of distinct rationales."""
@@ -130,6 +147,7 @@ class TargetStore:
                     index=file.get_tensor("index").numpy(),
                     example_ids=file.get_tensor("example_ids").numpy(),
                     identity=json.loads(file.metadata()["identity"]),
+                    prepared=file.metadata()["prepared"],
                 )
         except (SafetensorError, KeyError, TypeError) as error:
             raise InputError(

@@ -47,6 +47,7 @@ class TargetLayout:
         width: The width D of a state.
         dtype: `float32`, `float16` or `bfloat16`.
         identity: What decides the states; JSON values.
+        prepared: Hash of the rows whose examples they are.
     """
 
     starts: NDArray[np.int64]
@@ -56,6 +57,7 @@ class TargetLayout:
     width: int
     dtype: str
     identity: Mapping[str, Any]
+    prepared: str
 
     @property
     def row_bytes(self) -> int:
@@ -75,8 +77,9 @@ class TargetLayout:
             "keys": ("U8", self.keys),
             "starts": ("I64", self.starts.astype("<i8")),
         }
+        identity = json.dumps(self.identity, sort_keys=True)
         entries: dict[str, Any] = {
-            "__metadata__": {"identity": json.dumps(self.identity, sort_keys=True)}
+            "__metadata__": {"identity": identity, "prepared": self.prepared}
         }
         end = 0
         for name, (kind, values) in parts.items():

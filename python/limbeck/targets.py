@@ -82,7 +82,9 @@ def targets(
     known = find_states([output_dir, *map(Path, reuse)], identity, rationales.keys)
     order = known.order(-rationales.lengths)
     index, control = _controlled(rationales, order, prepared, settings, seed)
-    layout = _layout(rationales, order, index, encoder.width, identity)
+    layout = _layout(
+        rationales, order, index, width=encoder.width, identity=identity, prepared=prepared
+    )
 
     size = len(layout.head()) + layout.states_bytes
     text = f"{len(order)} rationales × {encoder.width} {settings.dtype}, {size / 1e6:.1f} MB"
@@ -141,11 +143,14 @@ def _layout(
     rationales: Rationales,
     order: NDArray[np.int64],
     index: NDArray[np.int64],
+    *,
     width: int,
     identity: dict[str, Any],
+    prepared: Path,
 ) -> TargetLayout:
     import numpy as np
 
+    from limbeck.arrow import fingerprint
     from limbeck.target_writer import TargetLayout
 
     states, keys = rationales.states[order], rationales.keys[order]
@@ -159,6 +164,7 @@ def _layout(
         width=width,
         dtype=identity["dtype"],
         identity=identity,
+        prepared=fingerprint(prepared),
     )
 
 

@@ -81,6 +81,8 @@ def train(
     dataset = load_prepared(prepared)
     manifest = _manifest(prepared)
     store = None if targets is None else TargetStore(targets)
+    if store is not None:
+        store.check(prepared)
     gates = _gates(manifest["render"])
     # Of several templates the first answers, unless the student chooses its way itself.
     found = survey(dataset, make_terms(args.objectives, store), templates=None if gates else (0,))

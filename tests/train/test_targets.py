@@ -93,6 +93,7 @@ def test_reading_maps_the_file(tmp_path):
     layout = TargetLayout(
         starts=np.arange(rows + 1), keys=np.zeros((rows, 16), np.uint8), index=ids,
         example_ids=ids, width=width, dtype="float32", identity={"pooling": "mean"},
+        prepared="",
     )  # fmt: skip
     with writing(tmp_path, layout) as writer:
         for start in range(0, rows, 1000):
@@ -171,6 +172,21 @@ def test_encoders_that_mean_nothing_are_refused(tmp_path, prepared, encoder, poo
                 prepared, student=student, output_dir=tmp_path / "out",
                 settings=Targets(pooling=pooling, **settings),
             )  # fmt: skip
+
+
+def test_a_text_needs_room_beside_the_special_tokens(tmp_path, prepared, encoder):
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer
+
+    bert_like = save_model(tmp_path / "encoder")
+    tokenizer = AutoTokenizer.from_pretrained(bert_like)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|sem|> $A <|sem|>", special_tokens=[("<|sem|>", 283)]
+    )
+    tokenizer.save_pretrained(bert_like)
+    settings = Targets(encoder=str(bert_like), max_length=2)
+    with pytest.raises(InputError, match="max_length: 2 leaves no room beside the 2 special"):
+        targets(prepared, student=encoder, output_dir=tmp_path / "out", settings=settings)
 
 
 def test_missing_rationales_are_named(tmp_path, encoder):

@@ -186,6 +186,14 @@ def test_settings_are_checked_before_anything_runs(change, message):
         check_settings(check(Train, change))
 
 
+def test_targets_of_another_preparation_are_refused(tmp_path, student, targets):
+    """Its example ids are other examples, and training would go on without a word."""
+    other = write_prepared(tmp_path / "prepared", RECORDS[::-1])
+    terms = [{"name": "cross_entropy"}, {"name": "semantic_alignment"}]
+    with pytest.raises(InputError, match=r"made of another preparation than .*; run `targets`"):
+        run(other, student, tmp_path / "student", targets, objectives=terms)
+
+
 def test_what_cannot_be_read_is_named(tmp_path, prepared, student):
     with pytest.raises(InputError, match=r"missing: cannot be loaded as a causal language model"):
         run(prepared, str(tmp_path / "missing"), tmp_path / "student")
