@@ -107,9 +107,9 @@ class Encoder:
         """Everything that decides the states of a passage, for knowing them again."""
         from limbeck.stages import digest
 
-        content = digest(Path(self.name)) + digest(Path(_base(self.name)))
+        content = [digest(Path(place)) for place in dict.fromkeys((self.name, _base(self.name)))]
         return {
-            "encoder": self._revision or content,
+            "encoder": [self._revision, *content],
             "layer": self._layer,
             "pooling": self.pooling,
             "special_tokens": self._count_special,

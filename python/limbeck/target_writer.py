@@ -33,6 +33,7 @@ DTYPES = {
 }
 
 _PARTIAL = f".{FILE_NAME}.partial"
+_LOCK = f".{FILE_NAME}.lock"
 
 
 @dataclass(frozen=True)
@@ -188,16 +189,17 @@ def _refuse_full_disk(directory: Path, layout: TargetLayout, partial: Path) -> N
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Keep a second run from appending to the same file."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
+    """Keep a second run from appending to the same file.
+
+    The lock's file stays: were it removed, a run that waits at its door could hold a lock that the
+    next one does not see.
+    """
+    with (directory / _LOCK).open("w") as file:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(
                 f"{directory}: another run writes targets there; wait for it, or name another "
                 "directory"
             ) from error
         yield
-    finally:
-        os.close(handle)

@@ -78,6 +78,32 @@ def test_what_stands_is_skipped_and_what_changed_is_not(walked: tuple[Path, Log]
     assert changed.walked == [f"{m}/evaluate" for m in ("answer_only", "think_first", "pst")]
 
 
+def test_token_targets_are_of_the_prepared_tokens(walked: tuple[Path, Log], tmp_path: Path) -> None:
+    """From the core's own spans, to a step of training on them."""
+    root, _ = walked
+    prepared = root / "pst/prepared"
+    settings = load()[2].targets.model_copy(
+        update={"encoder": str(root / "think_first/student"), "pooling": "token"}
+    )
+    cached = limbeck.targets(
+        prepared, student=root / "base", output_dir=tmp_path / "targets", settings=settings
+    )
+    tokens = json.loads((prepared / "manifest.json").read_text("utf-8"))["tokens"]
+    made = json.loads((cached / "targets.json").read_text("utf-8"))
+    assert made["states"] == tokens["rationale"]
+    assert made["tokens_encoded"] == sum(tokens[k] for k in ("prompt", "question", "rationale"))
+    train = load(overrides=["train.max_steps=2", "train.logging_steps=1"])[2].train
+    student = limbeck.train(
+        prepared,
+        student=root / "base",
+        output_dir=tmp_path / "student",
+        settings=train,
+        targets=cached,
+    )
+    state = json.loads((student / "trainer_state.json").read_text("utf-8"))
+    assert 0 < state["log_history"][0]["semantic_alignment"] < 2
+
+
 def test_students_answer_with_plain_transformers(walked: tuple[Path, Log]) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
