@@ -100,6 +100,15 @@ def test_cosine_is_logged_beside_other_distances(prepared, targets, tmp_path, me
     assert cosine != pytest.approx(1 - logged(trainer, "semantic_alignment")[0])
 
 
+def test_two_alignments_log_their_own_cosines(prepared, targets, tmp_path):
+    far = {**BOTH[1], "label": "far", "metric": "mse"}
+    trainer = make_trainer(prepared, targets, tmp_path, [*BOTH, far], max_steps=3)
+    trainer.train()
+    one, two = logged(trainer, "cosine"), logged(trainer, "far_cosine")
+    assert len(one) == len(two) == 3
+    assert one != two, "each has a projection of its own"
+
+
 @pytest.mark.parametrize("lora", [False, True])
 def test_a_resumed_run_equals_an_uninterrupted_one(prepared, targets, tmp_path, lora):
     def make(directory, **changes):

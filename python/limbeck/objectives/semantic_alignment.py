@@ -164,4 +164,5 @@ class SemanticAlignment(Objective):
             cosine = self.arguments(states, selection, normalizer) | {"metric": "cosine"}
             far = semantic_alignment_loss(states.hidden, **cosine)
         share = torch.where(normalizer > 0, selection["weights"].sum() / normalizer, 0)
-        return {self.name: loss.detach(), "cosine": share - far.detach()}
+        key = "cosine" if self.name == SemanticAlignmentTerm.name else f"{self.name}_cosine"
+        return {self.name: loss.detach(), key: share - far.detach()}
