@@ -291,6 +291,20 @@ class Report(Section):
     generations: int = Field(4, ge=0, description="sample answers shown per task and method")
 
 
+class Route(Section):
+    """How the way of each question is found, where templates begin with a gate.
+
+    Attributes:
+        labels: `cross_fitting`, or `records`: those that say their `way` have it, others take all.
+        folds: Judges; each trains on all folds but its own.
+        template: That of the judges.
+    """
+
+    labels: Literal["cross_fitting", "records"] = "cross_fitting"
+    folds: int = Field(5, ge=2)
+    template: str | TemplateSpec = "answer-first"
+
+
 class Recipe(Section):
     """A complete run of one method: how a record becomes text, trains, and is answered."""
 
@@ -301,6 +315,7 @@ class Recipe(Section):
     data: Data
     teacher: Teacher = Teacher()
     prepare: Prepare = Prepare()
+    route: Route = Route()
     targets: Targets = Targets()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()

@@ -19,6 +19,16 @@ from limbeck.model import check_student
 from limbeck.prepare import Manifest, expand, few_steps, prepare
 from limbeck.recipes.load import dump, load
 from limbeck.report import report
+from limbeck.route import (
+    deal,
+    fold_sources,
+    judge,
+    judge_recipe,
+    needs_route,
+    one_sided,
+    routed_files,
+    write_ways,
+)
 from limbeck.stages import Progress, Stage, Watch
 from limbeck.targets import targets
 from limbeck.tasks import files_of, held_out_questions, write_records
@@ -97,28 +107,14 @@ def _method(
     label = f"{recipe.method}/" if len(methods) > 1 else ""
     check_settings(recipe.train)
     prepared = output_dir / "prepared"
-    paths = [source.path for source in records]
-    yield Stage(
-        f"{label}prepared",
-        prepared,
-        (*paths, start),
-        {
-            "tokenizer": start,
-            **_values(recipe.prepare),
-            "targets": recipe.needs_targets,
-            "validation": recipe.data.validation,
-            "sources": [source.model_dump(exclude={"path"}) for source in records],
-        },
-        lambda progress: prepare(
-            records,
-            tokenizer=start,
-            output_dir=prepared,
-            recipe=recipe,
-            overwrite=True,
-            progress=progress,
-        ),
-        lambda: few_steps(Manifest.load(prepared).steps, recipe.train),
-    )
+    if needs_route(recipe):
+        yield from _route(recipe, records, start, output_dir / "route", f"{label}route")
+        files = routed_files(records, output_dir / "route" / "records")
+        records = [
+            source.model_copy(update={"path": str(path), "format": "records"})
+            for source, path in zip(records, files, strict=True)
+        ]
+    yield _prepared(recipe, records, start, prepared, f"{label}prepared")
     cached = None
     if recipe.needs_targets:
         settings = _named_encoder(recipe, output_dir, methods)
@@ -141,22 +137,7 @@ def _method(
             ),
         )
     student = output_dir / "student"
-    yield Stage(
-        f"{label}student",
-        student,
-        (prepared, start, *([cached] if cached else [])),
-        {"student": start, "seed": recipe.seed, **_values(recipe.train)},
-        lambda progress: train(
-            prepared,
-            student=start,
-            output_dir=student,
-            settings=recipe.train,
-            targets=cached,
-            method=recipe.method,
-            seed=recipe.seed,
-            progress=progress,
-        ),
-    )
+    yield _student(recipe, prepared, cached, start, student, f"{label}student")
     if recipe.tasks:
         yield Stage(
             f"{label}evaluate",
@@ -178,6 +159,97 @@ def _method(
                 progress=progress,
             ),
         )
+
+
+def _prepared(recipe: Recipe, records: list[Source], start: str, output: Path, name: str) -> Stage:
+    return Stage(
+        name,
+        output,
+        (*(source.path for source in records), start),
+        {
+            "tokenizer": start,
+            **_values(recipe.prepare),
+            "targets": recipe.needs_targets,
+            "validation": recipe.data.validation,
+            "sources": [source.model_dump(exclude={"path"}) for source in records],
+        },
+        lambda progress: prepare(
+            records,
+            tokenizer=start,
+            output_dir=output,
+            recipe=recipe,
+            overwrite=True,
+            progress=progress,
+        ),
+        lambda: few_steps(Manifest.load(output).steps, recipe.train),
+    )
+
+
+def _student(
+    recipe: Recipe, prepared: Path, cached: Path | None, start: str, output: Path, name: str
+) -> Stage:
+    return Stage(
+        name,
+        output,
+        (prepared, start, *([cached] if cached else [])),
+        {"student": start, "seed": recipe.seed, **_values(recipe.train)},
+        lambda progress: train(
+            prepared,
+            student=start,
+            output_dir=output,
+            settings=recipe.train,
+            targets=cached,
+            method=recipe.method,
+            seed=recipe.seed,
+            progress=progress,
+        ),
+    )
+
+
+def _route(
+    recipe: Recipe, records: list[Source], start: str, output_dir: Path, name: str
+) -> Iterator[Stage]:
+    """The folds, a judge for each, and the records with their ways."""
+    route, split = recipe.route, recipe.prepare.split
+    judges = judge_recipe(recipe)
+    paths = [source.path for source in records]
+    dealt = output_dir / "folds"
+    yield Stage(
+        f"{name}/folds",
+        dealt,
+        tuple(paths),
+        {"folds": route.folds, "split": split, "seed": recipe.seed},
+        lambda _: deal(records, dealt, route=route, split=split, seed=recipe.seed),
+    )
+    homes = [output_dir / f"judge-{fold}" for fold in range(route.folds)]
+    for fold, home in enumerate(homes):
+        others = [each for each in range(route.folds) if each != fold]
+        learnt, own = fold_sources(records, dealt, others), fold_sources(records, dealt, [fold])
+        prepared, student, label = home / "prepared", home / "student", f"{name}/{home.name}"
+        yield _prepared(judges, learnt, start, prepared, f"{label}/prepared")
+        yield _student(judges, prepared, None, start, student, f"{label}/student")
+        yield _answers(recipe, student, own, home / "answers", f"{label}/answers")
+    routed = output_dir / "records"
+    yield Stage(
+        f"{name}/records",
+        routed,
+        (*paths, *(home / "answers" for home in homes)),
+        {"templates": _values(recipe.prepare)["template"], "split": split},
+        lambda _: write_ways(
+            records, homes, routed, templates=recipe.prepare.templates, split=split
+        ),
+        lambda: one_sided(routed),
+    )
+
+
+def _answers(recipe: Recipe, student: Path, fold: list[Source], output: Path, name: str) -> Stage:
+    return Stage(
+        name,
+        output,
+        (student, *(source.path for source in fold)),
+        {"batch_size": recipe.evaluate.batch_size},
+        lambda progress: judge(student, fold, output, settings=recipe.evaluate, progress=progress),
+    )
 
 
 def _named_encoder(recipe: Recipe, output_dir: Path, methods: list[str]) -> Targets:

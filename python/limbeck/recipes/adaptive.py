@@ -1,0 +1,56 @@
+"""Adaptive thinking (arXiv 2404.09170, later revisions): the student chooses its way by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from limbeck.config import Recipe
+from limbeck.recipes.base import complete
+
+
+def adaptive(**overrides: Any) -> Recipe:
+    """The student writes a gate first, then answers at once or thinks first.
+
+    The gate is the next token after the question, `<|answer_first|>` or `<|think_first|>`, so the
+    student stays an ordinary checkpoint. Which one a training question has is found by
+    cross-fitting (`route`): answer-first where a judge that did not train on it is right, else
+    think-first. With `route.labels: records` the records name their `way` themselves. What an
+    answer-first example says is PST's.
+
+    The papers' perception module is a soft prompt; here the gate is read by the student's own
+    weights alone. Gate, label rule and folds are our reading.
+
+    Args:
+        **overrides: Sections and keys of the recipe that differ from the method's defaults.
+
+    Raises:
+        InputError: A key is unknown or a value is out of range.
+
+    Example:
+        >>> from limbeck.recipes import adaptive
+        >>> recipe = adaptive(student="gpt2", data={"paths": ["records.jsonl"]}, route={"folds": 3})
+        >>> recipe.prepare.template, recipe.route.folds
+        (('gate-answer-first', 'gate-think-first'), 3)
+    """
+    return complete(
+        "adaptive",
+        {
+            "prepare": {"template": ["gate-answer-first", "gate-think-first"]},
+            "train": {
+                "objectives": [
+                    {
+                        "name": "cross_entropy",
+                        "span_weights": {
+                            "gate": 1.0,
+                            "answer": 1.0,
+                            "semantic": 1.0,
+                            "end": 1.0,
+                            "rationale": 0.5,
+                        },
+                    },
+                    {"name": "semantic_alignment", "weight": 1.0, "metric": "cosine"},
+                ]
+            },
+        },
+        overrides,
+    )
