@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from limbeck.config import Recipe, Source, StudentSpec, Targets
 from limbeck.errors import InputError
 from limbeck.evaluate import evaluate
+from limbeck.lines import records as read_records
 from limbeck.model import check_student
 from limbeck.prepare import Manifest, expand, few_steps, prepare
 from limbeck.recipes.load import dump, load
@@ -85,6 +86,8 @@ def plan(recipes: Sequence[Recipe]) -> list[Stage]:
     first, root = recipes[0], recipes[0].output_dir
     stages = []
     records = expand(first.data.sources) if first.data.paths else []
+    for recipe in recipes:
+        _check_apart(recipe, records)
     if first.data.tasks:
         teach = _teach(first, root / "teach")
         records = [Source(path=str(teach.output / "records.jsonl"))]
@@ -316,6 +319,22 @@ def _check_together(recipes: Sequence[Recipe]) -> None:
 
 def _files(tasks: Sequence[str]) -> tuple[str, ...]:
     return tuple(file for task in tasks for file in files_of(task))
+
+
+def _check_apart(recipe: Recipe, sources: Sequence[Source]) -> None:
+    """Refuse to test on a training file whose records do not say what is for tests."""
+    trained = {Path(source.path).resolve() for source in sources if source.path != "-"}
+    for task in recipe.tasks:
+        for file in map(Path, files_of(task)):
+            if file.resolve() not in trained:
+                continue
+            for number, record in read_records(file):
+                if record.get("split") is None:
+                    raise InputError(
+                        f"{file}:{number}: split: missing, and the file is both trained on and "
+                        "tested on; give its records `split: train` or `split: test`, or name "
+                        "another file"
+                    )
 
 
 def _values(section: BaseModel) -> dict[str, Any]:

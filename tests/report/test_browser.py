@@ -20,6 +20,7 @@ PLOTS = {
     "curve-learning-rate",
     "curve-grad-norm",
     "curve-trained-share",
+    "curve-eval-accuracy",
     "curve-cosine",
     "curve-tokens-per-second",
     "spans",

@@ -60,7 +60,7 @@ def test_budgets_are_compared(demo: Run) -> None:
 def test_terms_of_the_loss_come_from_the_recipes(demo: Run) -> None:
     losses, followed = tables.curve_keys(demo)
     assert losses == ["loss", "cross_entropy", "semantic_alignment"]
-    assert followed == ["learning_rate", "grad_norm", "trained_share", "cosine"]
+    assert followed == ["learning_rate", "grad_norm", "trained_share", "eval_accuracy", "cosine"]
 
 
 def test_reasons_and_sources_add_up(demo: Run) -> None:

@@ -187,6 +187,25 @@ def test_faults_are_found_before_anything_runs(
     assert log.walked == []
 
 
+@pytest.mark.parametrize("task", ["{file}", "svamp:path={file}"])
+def test_a_file_is_not_trained_and_tested_on_at_once(tmp_path: Path, task: str) -> None:
+    file = tmp_path / "records.jsonl"
+    record = {"question": "1 + 1?", "answer": "2", "rationale": "1 + 1 = 2"}
+    recipe = limbeck.recipes.answer_only(
+        student=str(tmp_path),
+        output_dir=tmp_path / "out",
+        data={"paths": [str(tmp_path / "*.jsonl")]},
+        evaluate={"tasks": [task.format(file=file)]},
+    )
+    lines = [record | {"split": split} for split in ("train", "test")]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    assert plan([recipe])
+    lines.insert(1, record | {"question": "2 + 2?"})
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    with pytest.raises(InputError, match=r"records\.jsonl:2: split: missing, and the file is both"):
+        plan([recipe])
+
+
 def test_recipes_of_one_run_share_what_they_must(tmp_path: Path) -> None:
     first, second, _ = load(overrides=[f"output_dir={tmp_path}"])
     with pytest.raises(InputError, match="seed"):

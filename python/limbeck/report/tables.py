@@ -15,6 +15,7 @@ from limbeck.report.formats import Rejection, Sample, Training
 
 NOT_CURVES = ("step", "epoch", "total_flos", "num_input_tokens_seen")  # of the trainer's log
 THROUGHPUT = "tokens_per_second"
+HELD_OUT = "eval_accuracy"  # the others of an evaluation are marks in the curve of the same name
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def curve_keys(run: Run) -> tuple[list[str], list[str]]:
         for entry in method.history
         for key, value in entry.items()
         if isinstance(value, int | float)
-        and not key.startswith(("eval_", "train_"))
+        and (key == HELD_OUT or not key.startswith(("eval_", "train_")))
         and key not in (*NOT_CURVES, THROUGHPUT)
     )
     losses = [key for key in dict.fromkeys(["loss", *named]) if key in followed]

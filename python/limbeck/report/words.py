@@ -12,6 +12,7 @@ TITLES = {
     "trained_share": "share of trained tokens",
     "tokens_per_second": "tokens per second",
     "cosine": "cosine to the target",
+    "eval_accuracy": "accuracy on held-out questions",
 }
 
 

@@ -92,6 +92,7 @@ mod tests {
             rationales: Some(vec![Ok("so".into())]),
             domain: Some(" ".into()),
             teacher_answer: None,
+            way: None,
         };
         let mut lines = Vec::new();
         assert!(append(&record, Some("file's"), &mut lines));
