@@ -27,27 +27,9 @@ pub fn load(text: &[u8], at: usize) -> u64 {
 #[inline(always)]
 pub fn letters(window: u64) -> u64 {
     // Setting this bit moves upper case to lower case and no other ASCII to a letter.
-    alphabet(window | (EACH * 0x20), b'a')
-}
-
-/// Lanes of `a`–`z`.
-#[inline(always)]
-pub fn lower(window: u64) -> u64 {
-    alphabet(window, b'a')
-}
-
-/// Lanes of `A`–`Z`.
-#[inline(always)]
-pub fn upper(window: u64) -> u64 {
-    alphabet(window, b'A')
-}
-
-/// Lanes of the 26 bytes from `first` on.
-#[inline(always)]
-fn alphabet(window: u64, first: u8) -> u64 {
-    let low = window & !LANES;
-    let at_least = low + EACH * u64::from(0x80 - first);
-    let beyond = low + EACH * u64::from(0x80 - first - 26);
+    let low = (window | EACH * 0x20) & !LANES;
+    let at_least = low + EACH * u64::from(0x80 - b'a');
+    let beyond = low + EACH * u64::from(0x80 - b'a' - 26);
     at_least & !beyond & !window & LANES
 }
 
@@ -79,8 +61,6 @@ mod tests {
                 })
             };
             assert_eq!(letters(window), expected(u8::is_ascii_alphabetic));
-            assert_eq!(lower(window), expected(u8::is_ascii_lowercase));
-            assert_eq!(upper(window), expected(u8::is_ascii_uppercase));
         }
     }
 
