@@ -27,7 +27,7 @@ pub fn load(text: &[u8], at: usize) -> u64 {
 #[inline(always)]
 pub fn letters(window: u64) -> u64 {
     // Setting this bit moves upper case to lower case and no other ASCII to a letter.
-    let low = (window | EACH * 0x20) & !LANES;
+    let low = (window | (EACH * 0x20)) & !LANES;
     let at_least = low + EACH * u64::from(0x80 - b'a');
     let beyond = low + EACH * u64::from(0x80 - b'a' - 26);
     at_least & !beyond & !window & LANES
