@@ -120,19 +120,26 @@ class Encoder:
 
     def read(self, texts: Sequence[str]) -> Iterator[Passage]:
         """Tokenize texts, which are content: what looks like a special token in them is none."""
-        from limbeck.model import quiet
-
-        arguments = {"split_special_tokens": True, "return_special_tokens_mask": True}
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             chunk = list(texts[start : start + _TEXTS_AT_ONCE])
-            with quiet():  # that a text is too long is counted, not logged
-                whole = self.tokenizer(chunk, **arguments)["input_ids"]
-                kept = self.tokenizer(chunk, **arguments, truncation=True, max_length=self.limit)
-            for ids, mask, before in zip(
-                kept["input_ids"], kept["special_tokens_mask"], whole, strict=True
-            ):
-                counted = [self._count_special or not special for special in mask]
-                yield Passage(ids, counted, cut=len(before) > len(ids))
+            for text, passage in zip(chunk, self._tokenize(chunk), strict=True):
+                if len(passage.ids) <= self.limit:
+                    yield passage
+                else:  # cut by the tokenizer, which keeps the special token at the end
+                    (short,) = self._tokenize([text], truncation=True, max_length=self.limit)
+                    yield Passage(short.ids, short.counted, cut=True)
+
+    def _tokenize(self, texts: list[str], **cut: Any) -> list[Passage]:
+        from limbeck.model import quiet
+
+        with quiet():  # that a text is too long is counted, not logged
+            tokens = self.tokenizer(
+                texts, split_special_tokens=True, return_special_tokens_mask=True, **cut
+            )
+        return [
+            Passage(ids, [self._count_special or not special for special in mask])
+            for ids, mask in zip(tokens["input_ids"], tokens["special_tokens_mask"], strict=True)
+        ]
 
     def states(self, passages: Sequence[Passage]) -> Tensor:
         """Return fp32 states, one a passage `[B, D]`, or one a counted token in their order."""
@@ -182,6 +189,7 @@ class Encoder:
                     raise self._unreadable(error) from error
             if model.config.is_encoder_decoder:
                 model = model.get_encoder()
+            model.config.use_cache = False  # nothing is generated: keys and values only fill memory
             self._model = model.to(self._device).eval()
         return self._model
 
