@@ -18,6 +18,7 @@ from limbeck.evaluate import evaluate
 from limbeck.lines import records as read_records
 from limbeck.model import check_student
 from limbeck.prepare import Manifest, expand, few_steps, prepare
+from limbeck.recipes import METHODS
 from limbeck.recipes.load import dump, load
 from limbeck.report import report
 from limbeck.route import (
@@ -31,7 +32,7 @@ from limbeck.route import (
     write_ways,
 )
 from limbeck.stages import Progress, Stage, Watch
-from limbeck.targets import targets
+from limbeck.targets import targets, untrained
 from limbeck.tasks import files_of, held_out_questions, write_records
 from limbeck.tasks import load as load_questions
 from limbeck.train import check_settings, train
@@ -258,11 +259,14 @@ def _answers(recipe: Recipe, student: Path, fold: list[Source], output: Path, na
 def _named_encoder(recipe: Recipe, output_dir: Path, methods: list[str]) -> Targets:
     """The targets' settings, an encoder that is another method of this run made a path."""
     name = recipe.targets.encoder
-    if name not in methods:
+    if name == "student" and isinstance(recipe.student, StudentSpec):
+        raise untrained("the student")
+    if name not in methods and (name not in METHODS or Path(name).exists()):
         return recipe.targets
-    if methods.index(name) >= methods.index(recipe.method):
+    if name not in methods[: methods.index(recipe.method)]:
         raise InputError(
-            f"targets.encoder: {name} is trained after {recipe.method}; list it before in `method`"
+            f"targets.encoder: {name} is not trained before {recipe.method}; list it before in "
+            "`method`"
         )
     student = output_dir.parent / name / "student"
     return recipe.targets.model_copy(update={"encoder": str(student)})

@@ -71,10 +71,7 @@ def targets(
     prepared, output_dir = Path(prepared), Path(output_dir)
     name = str(student) if settings.encoder == "student" else settings.encoder
     if is_untrained(name):
-        raise InputError(
-            f"targets.encoder: {name} was never trained, its states mean nothing; name a trained "
-            "one: a think-first student, the teacher, or a sentence encoder"
-        )
+        raise untrained(name)
     encoder = Encoder(name, settings)
     kind = TokenRationales if encoder.pooling == "token" else TextRationales
     rationales = kind(prepared, encoder)
@@ -113,6 +110,14 @@ def targets(
     }
     (output_dir / "targets.json").write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
     return output_dir
+
+
+def untrained(name: str) -> InputError:
+    """What is said of an encoder that was made from a config and never trained."""
+    return InputError(
+        f"targets.encoder: {name} was never trained, its states mean nothing; name a trained "
+        "one: a think-first student, the teacher, or a sentence encoder"
+    )
 
 
 def _controlled(

@@ -174,6 +174,8 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
         (["train.objectives.0.name=nope"], "cross_entropy"),
         (["data.tasks=[coin_flop]"], "coin_flip"),
         (["method=[pst, think_first]"], "list it before"),
+        (["method=pst"], "think_first is not trained before pst; list it before"),
+        (["targets.encoder=student"], "the student was never trained"),
         (["method=[pst, pst]"], "named? once|given twice"),
         (["evaluate.tasks=[nope]"], "nope"),
     ],
