@@ -44,8 +44,8 @@ class NearDuplicate(Section):
     name: Literal["near_duplicate"] = "near_duplicate"
     threshold: PositiveShare = Field(0.8, description="estimated similarity that is too much")
     shingle: Count = Field(5, description="words of a shingle")
-    bands: Count = Field(8, description="bands of the 128 numbers; memory grows with them")
-    rows: Count = Field(5, description="numbers of a band")
+    bands: Count = Field(6, description="bands of the 128 numbers; memory grows with them")
+    rows: Count = Field(4, description="numbers of a band")
     fields: tuple[Literal["question", "rationale", "answer"], ...] = Field(
         ("question", "rationale"), min_length=1, description="what is compared, together"
     )

@@ -334,7 +334,7 @@ def test_a_dry_run_of_which_nothing_is_left_shows_its_table_first(
             "filters.0.treshold: unknown key; did you mean",
         ),
         ({"name": "near_duplicate", "threshold": 2}, "filters.0.threshold: input should be less"),
-        ({"name": "near_duplicate", "bands": 30}, "filters.0: 30 bands of 5 rows are more than"),
+        ({"name": "near_duplicate", "bands": 33}, "filters.0: 33 bands of 4 rows are more than"),
         ({"name": "contaminated"}, "filters.0.against: missing; add `against`"),
         ("near_duplicates", "filters.0: there is no 'near_duplicates'; did you mean"),
     ],

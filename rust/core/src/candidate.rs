@@ -7,9 +7,12 @@ use std::borrow::Cow;
 use std::mem::swap;
 use std::ops::Range;
 
+use crate::answer;
 use crate::choice::CapKey;
 use crate::config::Config;
-use crate::filter::{self, Desk, Key, NearKey, Plan, Reason, Rejection, Seen, Texts, Trial};
+use crate::filter::{
+    self, Desk, Earlier, Judged, Key, NearLookup, Plan, Reason, Rejection, Seen, Texts, Trial,
+};
 use crate::held_out::{VALIDATION, append, is_drawn, is_marked};
 use crate::read::{Chunk, Place};
 use crate::record::{Fault, Record, Values, WAY, trimmed};
@@ -68,17 +71,17 @@ pub struct Rendered {
     pub template: usize,
     /// Hash of the fields; two candidates with one key are duplicates.
     pub key: Key,
-    /// What `near_duplicate` compares, if it comes to that.
-    pub near: Option<Box<NearKey>>,
+    /// What `near_duplicate` says, if it comes to that.
+    pub near: Option<NearLookup>,
     /// What `over_cap` compares.
     pub cap: Option<Box<CapKey>>,
-    /// Position of the filter that rejects the candidate by itself; beyond all where none does.
-    pub failed_at: usize,
+    /// What the template says to it.
+    pub accepted: Accepted,
     /// Whether its answer was found to be what the rationale concludes.
     pub verified: bool,
     /// UTF-8 bytes of question, rationale and answer.
     pub text_bytes: u64,
-    /// Its tokens in the batch's buffers, or why a filter or their number rejects it.
+    /// Its tokens in the batch's buffers, or why a filter, the template or their number rejects it.
     pub tokens: Result<Range<usize>, Rejection>,
     /// Their span kinds in the batch's buffer.
     pub runs: Range<usize>,
@@ -88,6 +91,17 @@ pub struct Rendered {
     pub domain: Option<Range<usize>>,
     /// The rationale, in the batch's text, where it is to be stored.
     pub rationale: Option<Range<usize>>,
+}
+
+/// What a template says to a candidate; it is not asked where a filter rejects it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It makes an example of it.
+    Yes,
+    /// It cannot be rendered.
+    No,
+    /// A filter was first.
+    Unasked,
 }
 
 impl Batch {
@@ -113,7 +127,9 @@ pub struct Worker<'a> {
     config: &'a Config,
     renderer: &'a Renderer,
     plan: &'a Plan,
-    /// What the collector has seen, where duplicates are rejected.
+    /// What the collector has seen.
+    earlier: &'a Earlier,
+    /// Of that the fields, where duplicates are rejected.
     seen: Option<&'a Seen>,
     /// Holds the batch's tokens while it is worked on.
     example: Example,
@@ -124,12 +140,19 @@ pub struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     /// A worker of its own for each thread.
-    pub fn new(config: &'a Config, renderer: &'a Renderer, plan: &'a Plan, seen: &'a Seen) -> Self {
+    pub fn new(
+        config: &'a Config,
+        renderer: &'a Renderer,
+        plan: &'a Plan,
+        earlier: &'a Earlier,
+    ) -> Self {
+        let exact = config.has(Reason::ExactDuplicate);
         Self {
             config,
             renderer,
             plan,
-            seen: config.has(Reason::ExactDuplicate).then_some(seen),
+            earlier,
+            seen: exact.then_some(&earlier.exact),
             example: Example::default(),
             desk: Desk::default(),
             domain: None,
@@ -229,14 +252,15 @@ impl<'a> Worker<'a> {
             return false;
         };
         let teacher_answer = record.teacher_answer.as_deref();
+        let concluded = self.concluded(record, Some(rationale));
         if self.config.has(Reason::AnswerMismatch)
-            && filter::check_answer(fields.answer, teacher_answer, Some(rationale)).is_err()
+            && filter::check_answer(fields.answer, teacher_answer, concluded).is_err()
         {
             return false;
         }
-        let texts = filter_texts(&fields, Some(rationale), template);
+        let texts = filter_texts(&fields, Some(rationale), concluded, template);
         self.plan.read(&texts, &mut self.desk);
-        self.plan.first_failure(&texts, &mut self.desk).is_none()
+        self.plan.failures(&texts, &mut self.desk).next().is_none()
     }
 
     /// The rationale as the student sees it; the filters see what the teacher wrote.
@@ -303,8 +327,9 @@ impl<'a> Worker<'a> {
             answer,
             rationale: used,
         } = fields;
+        let concluded = self.concluded(record, rationale);
         let verified =
-            match filter::check_answer(answer, record.teacher_answer.as_deref(), rationale) {
+            match filter::check_answer(answer, record.teacher_answer.as_deref(), concluded) {
                 Err(rejection) if self.config.has(Reason::AnswerMismatch) => {
                     return Err(rejection);
                 }
@@ -314,21 +339,23 @@ impl<'a> Worker<'a> {
         if self.seen.is_some_and(|seen| seen.was_tokenized(key)) {
             return Ok(State::Duplicate);
         }
-        let texts = filter_texts(&fields, rationale, template);
+        let texts = filter_texts(&fields, rationale, concluded, template);
         self.plan.read(&texts, &mut self.desk);
-        let failure = self.plan.first_failure(&texts, &mut self.desk);
-        let failed_at = failure.as_ref().map_or(usize::MAX, |failure| failure.0);
-        let near_at = self.plan.near().map_or(usize::MAX, |near| near.0);
-        let near = (near_at < failed_at)
-            .then(|| self.plan.near_key(&texts, &mut self.desk))
-            .flatten();
+        let Judged { near, rejection } =
+            self.plan
+                .judge(&texts, self.earlier.near.get(template), &mut self.desk);
+        let rejection = match &near {
+            Some(NearLookup::Found(near)) => Some(near.rejection()),
+            _ => rejection,
+        };
         let mut tokens_by_kind = [0; SpanKind::ALL.len()];
         let mut cap = None;
+        let mut accepted = Accepted::Unasked;
         let start = self.example.ids.len();
         let run_start = self.example.runs.len();
-        let tokens = match failure {
+        let tokens = match rejection {
             // Those before may make it a duplicate yet, but it needs no tokens for that.
-            Some((_, rejection)) => Err(rejection),
+            Some(rejection) => Err(rejection),
             None => {
                 let rationale = shown.as_deref();
                 let fields = Fields {
@@ -336,18 +363,24 @@ impl<'a> Worker<'a> {
                     ..fields
                 };
                 let appended = self.renderer.append(template, &fields, &mut self.example);
+                accepted = match appended {
+                    Ok(()) => Accepted::Yes,
+                    Err(_) => Accepted::No,
+                };
                 let end = self.example.ids.len();
                 let checked = appended
                     .map_err(refused)
-                    .map(|()| check_length(end - start, self.config));
-                if !matches!(checked, Ok(Ok(()))) {
+                    .and_then(|()| check_length(end - start, self.config));
+                if checked.is_err() {
                     self.example.truncate(start, run_start);
                 }
                 for run in &self.example.runs[run_start..] {
                     tokens_by_kind[usize::from(run.kind)] += run.tokens;
                 }
-                cap = self.plan.cap_key(&texts, &mut self.desk);
-                checked?.map(|()| start..end)
+                if checked.is_ok() {
+                    cap = self.plan.cap_key(&texts, &mut self.desk);
+                }
+                checked.map(|()| start..end)
             }
         };
         let domain = record.domain.as_deref().map(trimmed);
@@ -356,9 +389,9 @@ impl<'a> Worker<'a> {
         Ok(State::Rendered(Rendered {
             template,
             key,
-            near: near.map(Box::new),
+            near,
             cap: cap.map(Box::new),
-            failed_at,
+            accepted,
             verified,
             text_bytes: texts.map(|text| text.len() as u64).iter().sum(),
             tokens,
@@ -397,6 +430,12 @@ impl<'a> Worker<'a> {
         })
     }
 
+    /// The conclusion of a rationale, if anything is going to ask for it.
+    fn concluded<'r>(&self, record: &Record<'_>, rationale: Option<&'r str>) -> Option<&'r str> {
+        let is_wanted = record.teacher_answer.is_none() || self.plan.needs_conclusion();
+        answer::conclusion(rationale.filter(|_| is_wanted)?)
+    }
+
     /// What every filter says to a candidate; `None` if it is malformed or empty.
     fn try_all(
         &mut self,
@@ -415,11 +454,12 @@ impl<'a> Worker<'a> {
         let length = self.example.ids.len() - start;
         self.example.truncate(start, run_start);
         appended.ok()?;
-        let texts = filter_texts(&fields, rationale, template);
+        let concluded = self.concluded(record, rationale);
+        let texts = filter_texts(&fields, rationale, concluded, template);
         self.plan.read(&texts, &mut self.desk);
-        let mut reasons = self.plan.failures(&texts, &mut self.desk);
+        let mut reasons: Vec<_> = self.plan.failures(&texts, &mut self.desk).collect();
         let teacher_answer = record.teacher_answer.as_deref();
-        let mismatch = filter::check_answer(fields.answer, teacher_answer, rationale).err();
+        let mismatch = filter::check_answer(fields.answer, teacher_answer, concluded).err();
         let length = check_length(length, self.config).err();
         reasons.extend(
             [mismatch, length]
@@ -437,12 +477,18 @@ impl<'a> Worker<'a> {
     }
 }
 
-fn filter_texts<'a>(fields: &Fields<'a>, rationale: Option<&'a str>, template: usize) -> Texts<'a> {
+fn filter_texts<'a>(
+    fields: &Fields<'a>,
+    rationale: Option<&'a str>,
+    concluded: Option<&'a str>,
+    template: usize,
+) -> Texts<'a> {
     Texts {
         question: fields.question,
         answer: fields.answer,
         rationale,
         uses_rationale: fields.rationale.is_some(),
+        concluded,
         template,
     }
 }

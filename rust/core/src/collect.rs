@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::candidate::{Batch, Rendered, State};
+use crate::candidate::{Accepted, Batch, Rendered, State};
 use crate::choice::{Aside, Choice};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::filter::{Dropped, NearIndex, Plan, Reason, Rejection, Seen, Trials};
+use crate::filter::{Dropped, Earlier, NearLookup, Plan, Reason, Rejection, Trials};
 use crate::manifest::{Counts, SourceCounts, Tokens};
 use crate::read::Place;
 use crate::shard::{
@@ -26,9 +26,7 @@ pub struct Collector<'a> {
     templates: Vec<&'a str>,
     /// Absent in a dry run.
     writers: Option<Writers>,
-    seen: &'a Seen,
-    /// One for each template, where the filter is on.
-    near: Vec<NearIndex>,
+    earlier: &'a Earlier,
     /// Where what could be kept waits, if there is a choice to be made.
     choice: Option<Choice>,
     /// In a dry run.
@@ -90,7 +88,7 @@ impl<'a> Collector<'a> {
     pub fn new(
         config: &'a Config,
         plan: &Plan,
-        seen: &'a Seen,
+        earlier: &'a Earlier,
         directory: Option<&Path>,
     ) -> Result<Self> {
         let writers = directory
@@ -105,8 +103,7 @@ impl<'a> Collector<'a> {
             config,
             templates: config.template_names().collect(),
             writers,
-            seen,
-            near: plan.near_indices(config.render.templates().count()),
+            earlier,
             choice: Choice::new(config, directory)?,
             trials: config.dry_run.then(|| Trials::new(config, plan)),
             window: Window::new(config.packing, config.packing_window, config.max_length),
@@ -216,13 +213,27 @@ impl<'a> Collector<'a> {
         example_id: i64,
         rendered: &'b Rendered,
     ) -> Result<(&'b Rendered, Range<usize>), Rejection> {
-        let tokenized = rendered.failed_at == usize::MAX;
-        if self.config.has(Reason::ExactDuplicate) && !self.seen.insert(rendered.key, tokenized) {
+        let Earlier { exact, near } = self.earlier;
+        let near = near.get(rendered.template);
+        // A worker that finds a near one does not ask the template, so what another one was told by it
+        // must not count before the near ones either, nor before their duplicates.
+        let is_malformed = rendered.accepted == Accepted::No
+            && match (near, &rendered.near) {
+                (Some(index), Some(NearLookup::Pending(key, compared))) => {
+                    index.find(key, &mut compared.clone()).is_none()
+                }
+                _ => true,
+            };
+        if let (true, Err(rejection)) = (is_malformed, &rendered.tokens) {
+            return Err(rejection.clone());
+        }
+        let is_example = rendered.accepted == Accepted::Yes;
+        if self.config.has(Reason::ExactDuplicate) && !exact.insert(rendered.key, is_example) {
             return Err(duplicate());
         }
-        // The worker made a key only if no filter before it rejects the candidate.
-        if let (Some(index), Some(key)) = (self.near.get_mut(rendered.template), &rendered.near)
-            && let Some(near) = index.insert(example_id, key)
+        // The worker looked for near ones only if no filter before that rejects the candidate.
+        if let (Some(index), Some(NearLookup::Pending(key, compared))) = (near, &rendered.near)
+            && let Some(near) = index.insert(example_id, key, *compared)
         {
             return Err(near.rejection());
         }

@@ -9,7 +9,7 @@ use crate::candidate::{Batch, Worker};
 use crate::collect::Collector;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::filter::{Plan, Seen};
+use crate::filter::{Earlier, Plan};
 use crate::manifest::{FORMAT, Manifest, Steps, span_kind_codes};
 use crate::ordered::{self, Flow};
 use crate::publish::Draft;
@@ -50,7 +50,7 @@ pub fn prepare(config: &Config, on_progress: &mut OnProgress<'_>) -> Result<Mani
         true => None,
     };
     let renderer = Renderer::load(&config.tokenizer, &config.render)?;
-    let seen = Seen::default();
+    let earlier = Earlier::new(&plan, config.render.templates().count());
     let mut flow = Preparation {
         progress: Progress {
             bytes: 0,
@@ -61,7 +61,7 @@ pub fn prepare(config: &Config, on_progress: &mut OnProgress<'_>) -> Result<Mani
             stage: "prepare",
         },
         reader,
-        collector: Collector::new(config, &plan, &seen, draft.as_ref().map(Draft::path))?,
+        collector: Collector::new(config, &plan, &earlier, draft.as_ref().map(Draft::path))?,
         idle: Vec::new(),
         on_progress,
     };
@@ -69,7 +69,7 @@ pub fn prepare(config: &Config, on_progress: &mut OnProgress<'_>) -> Result<Mani
     ordered::run(
         &mut flow,
         config.thread_count(),
-        || Worker::new(config, &renderer, &plan, &seen),
+        || Worker::new(config, &renderer, &plan, &earlier),
         |worker, (chunk, batch)| worker.work(chunk, batch),
     )?;
     flow.progress.stage = "write";

@@ -57,7 +57,7 @@ fn every_filter(workshop: &Workshop, most: usize) -> Value {
         {"name": "answer_leak"},
         {"name": "exact_duplicate"},
         {
-            "name": "near_duplicate", "threshold": 0.8, "shingle": 5, "bands": 8, "rows": 5,
+            "name": "near_duplicate", "threshold": 0.8, "shingle": 5, "bands": 6, "rows": 4,
             "fields": ["question", "rationale"],
         },
         {

@@ -22,17 +22,17 @@ pub enum Verdict {
     Unverified,
 }
 
-/// Judges a candidate: by what the teacher concluded, else by what its rationale concludes.
+/// Judges a candidate: by what the teacher answered, else by what its rationale `concluded`.
 ///
 /// A `teacher_answer` that is there but blank is a mismatch: the teacher gave no answer. One that is
 /// the answer word for word is a match, whatever prose it concludes in.
-pub fn verify(answer: &str, teacher_answer: Option<&str>, rationale: Option<&str>) -> Verdict {
+pub fn verify(answer: &str, teacher_answer: Option<&str>, concluded: Option<&str>) -> Verdict {
     let concluded = match teacher_answer {
         Some(text) if !text.trim().is_empty() && text.trim() == answer.trim() => {
             return Verdict::Match;
         }
         Some(text) => Some(conclusion(text).unwrap_or(text)),
-        None => rationale.and_then(conclusion),
+        None => concluded,
     };
     match concluded {
         None => Verdict::Unverified,
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn the_teacher_answer_goes_before_the_rationale() {
-        let rationale = Some("2 + 2 = 4. The answer is 4.");
+        let rationale = conclusion("2 + 2 = 4. The answer is 4.");
         assert_eq!(verify("4", Some("4.0"), None), Verdict::Match);
         assert_eq!(verify("4", Some("5"), rationale), Verdict::Mismatch);
         assert_eq!(verify("4", Some(" "), rationale), Verdict::Mismatch);
@@ -59,7 +59,6 @@ mod tests {
         assert_eq!(verify(prose, Some(prose), None), Verdict::Match);
         assert_eq!(verify("4", None, rationale), Verdict::Match);
         assert_eq!(verify("5", None, rationale), Verdict::Mismatch);
-        assert_eq!(verify("4", None, Some("2 + 2 = 4")), Verdict::Unverified);
         assert_eq!(verify("4", None, None), Verdict::Unverified);
     }
 }

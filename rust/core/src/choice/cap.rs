@@ -148,13 +148,14 @@ impl Capped {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filter::{mix, signature};
+    use crate::filter::{Signature, mix};
 
     fn key(question: u64, shingles: impl Iterator<Item = u64>) -> CapKey {
-        let shingles: Vec<_> = shingles.map(mix).collect();
+        let mut signature = Signature::default();
+        shingles.for_each(|shingle| signature.add(mix(shingle)));
         CapKey {
             question,
-            sketch: Sketch::of(&signature(&shingles).unwrap()),
+            sketch: Sketch::of(&signature),
         }
     }
 

@@ -8,17 +8,19 @@
 //! Runs that stand in more than `common` evaluation questions are wording of the task ("Is the coin
 //! still heads up?") and do not count, as GPT-3 left out n-grams of more than ten documents.
 //!
-//! Performance note: a bitmap of all runs, of 16 bits each, answers for nearly every run
-//! of a candidate that is clean.
+//! Performance note: a filter of 8-grams (Bloom 1970, its bits of one run in one integer: Putze,
+//! Sanders & Singler 2007) answers for 99 of 100 runs of a candidate that is clean. It holds the common
+//! ones too, so a run of 13 words needs no look of its own: all of its 8-grams would be in it.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 
-use super::words::{Words, ngrams};
+use super::words::Words;
 use super::{Reason, Rejection};
 use crate::error::{Error, Result};
+use crate::hashed::ByHash;
 use crate::input::Input;
 use crate::read::{Chunk, Reader};
 use crate::record::{Record, Value};
@@ -66,13 +68,16 @@ pub struct Evaluation {
     options: Contaminated,
     /// File and line of each question.
     places: Vec<(u32, u64)>,
-    whole: HashMap<u64, u32>,
-    long: HashMap<u64, Holders>,
-    short: HashMap<u64, Holders>,
+    whole: HashMap<u64, u32, ByHash>,
+    long: HashMap<u64, Holders, ByHash>,
+    short: HashMap<u64, Holders, ByHash>,
     /// Different short runs of each question that count.
     totals: Vec<u32>,
-    bitmap: Vec<u64>,
+    screen: Screen,
 }
+
+/// A run of a candidate that an evaluation question may have: its first word and its hash.
+pub type Suspect = (usize, u64);
 
 impl Evaluation {
     /// Reads the evaluation sets.
@@ -83,11 +88,11 @@ impl Evaluation {
         let mut evaluation = Self {
             options: options.clone(),
             places: Vec::new(),
-            whole: HashMap::new(),
-            long: HashMap::new(),
-            short: HashMap::new(),
+            whole: HashMap::default(),
+            long: HashMap::default(),
+            short: HashMap::default(),
             totals: Vec::new(),
-            bitmap: Vec::new(),
+            screen: Screen::default(),
         };
         let inputs: Vec<_> = options.against.iter().map(Input::of).collect();
         let mut reader = Reader::open(&inputs)?;
@@ -104,7 +109,7 @@ impl Evaluation {
                 match record {
                     Ok(Some(record)) => {
                         words.read(&record.question);
-                        evaluation.add(chunk.source, place.line, &words.hashes);
+                        evaluation.add(chunk.source, place.line, &words);
                     }
                     Ok(None) => {}
                     Err(broken) => {
@@ -124,18 +129,18 @@ impl Evaluation {
         Ok(evaluation)
     }
 
-    fn add(&mut self, source: usize, line: u64, hashes: &[u64]) {
+    fn add(&mut self, source: usize, line: u64, words: &Words) {
         let question = self.places.len() as u32;
         self.places.push((source as u32, line));
-        ngrams(hashes, hashes.len(), |_, hash| {
+        if let Some(hash) = words.whole() {
             self.whole.entry(hash).or_insert(question);
-        });
+        }
         let limit = self.options.common;
         for (length, holders) in [
             (self.options.ngram, &mut self.long),
             (self.options.overlap_ngram, &mut self.short),
         ] {
-            ngrams(hashes, length, |_, hash| {
+            words.ngrams(length, |_, hash| {
                 let Holders(list) = holders.entry(hash).or_default();
                 // One more than the limit says that it is common.
                 if list.len() <= limit && list.last() != Some(&question) {
@@ -145,34 +150,30 @@ impl Evaluation {
         }
     }
 
-    /// Forgets what is common, and counts and marks the rest.
+    /// Forgets what is common, and counts the rest.
     fn seal(&mut self) {
         let limit = self.options.common;
+        self.screen = Screen::of(self.short.keys().copied());
         for holders in [&mut self.long, &mut self.short] {
             holders.retain(|_, Holders(list)| list.len() <= limit);
             holders.shrink_to_fit();
         }
         self.totals = vec![0; self.places.len()];
-        let bits = ((self.short.len() + self.long.len()) * 16)
-            .next_power_of_two()
-            .max(64);
-        self.bitmap = vec![0; bits / 64];
-        for (&hash, Holders(list)) in &self.short {
+        for Holders(list) in self.short.values() {
             for &question in list {
                 self.totals[question as usize] += 1;
             }
-            mark(&mut self.bitmap, hash);
-        }
-        // A rare long run may consist of short ones that are common, so it is marked by itself.
-        for &hash in self.long.keys() {
-            mark(&mut self.bitmap, hash);
         }
     }
 
-    /// Judges the question and the rationale of a candidate.
-    pub fn check(&self, texts: [(&str, &str, &Words); 2]) -> Result<(), Rejection> {
+    /// Judges the question and the rationale of a candidate; `room` is overwritten.
+    pub fn check(
+        &self,
+        texts: [(&str, &str, &Words); 2],
+        room: &mut Vec<Suspect>,
+    ) -> Result<(), Rejection> {
         for (field, text, words) in texts {
-            let hits = self.hits(text, words, field == "question");
+            let hits = self.hits(text, words, field == "question", room);
             if !hits.is_empty() {
                 let more = hits.len().saturating_sub(LISTED);
                 let mut problem = hits[..hits.len() - more].join("; ");
@@ -185,31 +186,44 @@ impl Evaluation {
         Ok(())
     }
 
-    fn hits(&self, text: &str, words: &Words, is_question: bool) -> Vec<String> {
-        let hashes = &words.hashes;
-        let mut hits = Vec::new();
-        if is_question {
-            ngrams(hashes, hashes.len(), |_, hash| {
-                if let Some(&question) = self.whole.get(&hash) {
-                    hits.push(format!("is the question of {}", self.place(question)));
-                }
-            });
+    fn hits(
+        &self,
+        text: &str,
+        words: &Words,
+        is_question: bool,
+        suspects: &mut Vec<Suspect>,
+    ) -> Vec<String> {
+        let whole = words.whole().filter(|_| is_question);
+        if let Some(&question) = whole.and_then(|hash| self.whole.get(&hash)) {
+            return vec![format!("is the question of {}", self.place(question))];
         }
-        if !hits.is_empty() {
-            return hits;
-        }
-        let mut found: Vec<u64> = Vec::new();
-        ngrams(hashes, self.options.overlap_ngram, |_, hash| {
-            if is_marked(&self.bitmap, hash) && self.short.contains_key(&hash) {
-                found.push(hash);
+        suspects.clear();
+        words.ngrams(self.options.overlap_ngram, |first, hash| {
+            if self.screen.may_hold(hash) {
+                suspects.push((first, hash));
             }
         });
+        if suspects.is_empty() {
+            return Vec::new();
+        }
+        let hits = self.long_hits(text, words, suspects);
+        if hits.is_empty() {
+            return self.overlaps(suspects);
+        }
+        hits
+    }
+
+    /// The long runs that stand in a question, of which all short ones must be `suspects`.
+    fn long_hits(&self, text: &str, words: &Words, suspects: &[Suspect]) -> Vec<String> {
+        let mut hits = Vec::new();
         let length = self.options.ngram;
+        let shorts = length - self.options.overlap_ngram + 1;
+        let in_a_row = |run: &[Suspect]| run[shorts - 1].0 == run[0].0 + shorts - 1;
+        if !suspects.windows(shorts).any(in_a_row) {
+            return hits;
+        }
         let mut last: HashMap<u32, usize> = HashMap::new();
-        ngrams(hashes, length, |first, hash| {
-            if !is_marked(&self.bitmap, hash) {
-                return;
-            }
+        words.ngrams(length, |first, hash| {
             for &question in self.long.get(&hash).map_or(&[][..], |holders| &holders.0) {
                 // Of a longer run its first words are enough.
                 let is_new = match last.entry(question) {
@@ -220,23 +234,20 @@ impl Evaluation {
                     }
                 };
                 if is_new {
-                    let run = &text[words.span(first, first + length - 1)];
+                    let run = words.slice(text, first, first + length - 1);
                     hits.push(format!("{run:?} stands in {}", self.place(question)));
                 }
             }
         });
-        if hits.is_empty() {
-            hits = self.overlaps(found);
-        }
         hits
     }
 
-    /// The questions of which too many of their runs were `found`.
-    fn overlaps(&self, mut found: Vec<u64>) -> Vec<String> {
-        found.sort_unstable();
-        found.dedup();
+    /// The questions of which too many of their runs are among `suspects`.
+    fn overlaps(&self, suspects: &mut Vec<Suspect>) -> Vec<String> {
+        suspects.sort_unstable_by_key(|&(_, hash)| hash);
+        suspects.dedup_by_key(|&mut (_, hash)| hash);
         let mut shared: BTreeMap<u32, u32> = BTreeMap::new();
-        for hash in found {
+        for &mut (_, hash) in suspects {
             for &question in self.short.get(&hash).map_or(&[][..], |holders| &holders.0) {
                 *shared.entry(question).or_default() += 1;
             }
@@ -262,15 +273,36 @@ impl Evaluation {
     }
 }
 
-fn mark(bitmap: &mut [u64], hash: u64) {
-    let bit = hash as usize & (bitmap.len() * 64 - 1);
-    bitmap[bit / 64] |= 1 << (bit % 64);
-}
+/// Which runs there may be: never says no to one that is there, seldom yes to another.
+#[derive(Debug, Default)]
+struct Screen(Vec<u64>);
 
-#[inline]
-fn is_marked(bitmap: &[u64], hash: u64) -> bool {
-    let bit = hash as usize & (bitmap.len() * 64 - 1);
-    bitmap[bit / 64] >> (bit % 64) & 1 == 1
+/// Bits for a run; three of them are set.
+const SCREEN_BITS: usize = 16;
+
+impl Screen {
+    fn of(hashes: impl ExactSizeIterator<Item = u64>) -> Self {
+        let words = hashes.len() * SCREEN_BITS / u64::BITS as usize;
+        let mut screen = Self(vec![0; words.next_power_of_two()]);
+        for hash in hashes {
+            let (at, bits) = screen.place(hash);
+            screen.0[at] |= bits;
+        }
+        screen
+    }
+
+    #[inline]
+    fn may_hold(&self, hash: u64) -> bool {
+        let (at, bits) = self.place(hash);
+        self.0[at] & bits == bits
+    }
+
+    #[inline]
+    fn place(&self, hash: u64) -> (usize, u64) {
+        let at = (hash >> 32) as usize & (self.0.len() - 1);
+        let bit = |shift: u32| 1_u64 << (hash >> shift & 63);
+        (at, bit(0) | bit(6) | bit(12))
+    }
 }
 
 #[cfg(test)]
@@ -302,7 +334,7 @@ mod tests {
             ("question", question, &left),
             ("rationale", rationale, &right),
         ];
-        let fault = evaluation.check(texts).err()?;
+        let fault = evaluation.check(texts, &mut Vec::new()).err()?;
         assert_eq!(fault.reason, Reason::Contaminated);
         Some(format!("{}: {}", fault.field, fault.problem))
     }

@@ -4,6 +4,8 @@
 //! the rationale concludes stands in the question. That the answer's words occur in the question is no
 //! leak: a multiple-choice question lists them all, and many answers are a name or number from the text.
 
+use std::ops::Range;
+
 use super::words::Words;
 use super::{Reason, Rejection};
 use crate::answer;
@@ -11,29 +13,37 @@ use crate::answer;
 /// Words of a concluding sentence at least, for shorter ones stand anywhere.
 const SENTENCE_WORDS: usize = 6;
 
-/// Judges a candidate; `words` are those of the question, `room` is overwritten.
-pub fn check(
-    question: &str,
-    gold: &str,
-    rationale: Option<&str>,
-    words: &Words,
-    room: &mut Words,
-) -> Result<(), Rejection> {
+/// What of a candidate is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Leaky<'a> {
+    /// The question and its words.
+    pub question: (&'a str, &'a Words),
+    /// The gold answer.
+    pub gold: &'a str,
+    /// The rationale and its words.
+    pub rationale: (&'a str, &'a Words),
+    /// The part of the rationale that is its conclusion, if it has one.
+    pub concluded: Option<&'a str>,
+}
+
+/// Judges a candidate.
+pub fn check(candidate: &Leaky<'_>) -> Result<(), Rejection> {
     let fault = |problem: String| Err(Rejection::new(Reason::AnswerLeak, "question", problem));
+    let (question, asked) = candidate.question;
     if let Some(stated) = answer::conclusion(question)
         && !lists_options(stated)
-        && answer::equal(gold, stated)
+        && answer::equal(candidate.gold, stated)
     {
         return fault(format!("states its answer {:?}", stated.trim()));
     }
-    let Some(sentence) = rationale.and_then(concluding_sentence) else {
+    let (rationale, told) = candidate.rationale;
+    let Some(sentence) = candidate.concluded.map(|part| sentence(rationale, part)) else {
         return Ok(());
     };
-    room.read(sentence);
-    let wanted = &room.hashes;
-    let stands = wanted.len() >= SENTENCE_WORDS
-        && words.hashes.windows(wanted.len()).any(|run| run == wanted);
-    if stands {
+    // A sentence and a conclusion end where no word goes on.
+    let wanted = told.within(&sentence);
+    if wanted.len() >= SENTENCE_WORDS && asked.holds(wanted) {
+        let sentence = rationale[sentence].trim();
         return fault(format!("holds the rationale's conclusion {sentence:?}"));
     }
     Ok(())
@@ -52,18 +62,15 @@ fn lists_options(text: &str) -> bool {
             .any(|word| word.eq_ignore_ascii_case("or"))
 }
 
-/// The last sentence of a rationale that states its conclusion.
-fn concluding_sentence(rationale: &str) -> Option<&str> {
-    let stated = answer::conclusion(rationale)?;
-    // The conclusion is a part of the rationale.
-    let start = stated.as_ptr() as usize - rationale.as_ptr() as usize;
-    let end = start + stated.len();
+/// Where the sentence stands that ends with `concluded`, which is a part of the rationale.
+fn sentence(rationale: &str, concluded: &str) -> Range<usize> {
+    let start = concluded.as_ptr() as usize - rationale.as_ptr() as usize;
     let before = &rationale[..start];
     let from = before
         .rfind(['\n', '!', '?'])
         .max(before.rfind(". ").map(|dot| dot + 1))
         .map_or(0, |at| at + 1);
-    Some(rationale[from..end].trim())
+    from..start + concluded.len()
 }
 
 #[cfg(test)]
@@ -71,16 +78,18 @@ mod tests {
     use super::*;
 
     fn leaks(question: &str, gold: &str, rationale: &str) -> bool {
-        let mut words = Words::default();
-        words.read(question);
-        check(
-            question,
+        let [asked, told] = [question, rationale].map(|text| {
+            let mut words = Words::default();
+            words.read(text);
+            words
+        });
+        let candidate = Leaky {
+            question: (question, &asked),
             gold,
-            Some(rationale),
-            &words,
-            &mut Words::default(),
-        )
-        .is_err()
+            rationale: (rationale, &told),
+            concluded: answer::conclusion(rationale),
+        };
+        check(&candidate).is_err()
     }
 
     #[test]

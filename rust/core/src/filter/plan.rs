@@ -3,12 +3,13 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::charset::Scripts;
-use super::contaminated::Evaluation;
-use super::minhash::{Sketch, signature};
-use super::near::{NearDuplicate, NearIndex, NearKey, add_shingles};
+use super::contaminated::{Evaluation, Suspect};
+use super::leak::{self, Leaky};
+use super::minhash::{Signature, Sketch};
+use super::near::{Near, NearDuplicate, NearKey};
 use super::repetition::{Repetition, Room};
-use super::words::{Words, ngrams};
-use super::{Field, Filter, Reason, Rejection, leak};
+use super::words::Words;
+use super::{Field, Filter, NearIndex, Reason, Rejection};
 use crate::choice::{CapKey, OverCap};
 use crate::error::{Error, Result};
 use crate::record::trimmed;
@@ -45,6 +46,26 @@ pub struct Texts<'a> {
     pub uses_rationale: bool,
     /// The template's number; candidates of different ones are never compared.
     pub template: usize,
+    /// The part of the rationale that is its conclusion, where [`Plan::needs_conclusion`].
+    pub concluded: Option<&'a str>,
+}
+
+/// What the filters say to a candidate, as far as they need no other one for it.
+#[derive(Debug)]
+pub struct Judged {
+    /// What `near_duplicate` says, if it comes to that.
+    pub near: Option<NearLookup>,
+    /// The first filter that rejects the candidate by itself.
+    pub rejection: Option<Rejection>,
+}
+
+/// A candidate among those before it.
+#[derive(Debug)]
+pub enum NearLookup {
+    /// Nothing near is among the first ones, as many as are given; the collector knows the others.
+    Pending(NearKey, u32),
+    /// The first one that is near enough, of which the collector will find the same.
+    Found(Near),
 }
 
 /// The words of a candidate, and room to work in; one for each thread.
@@ -52,9 +73,9 @@ pub struct Texts<'a> {
 pub struct Desk {
     question: Words,
     rationale: Words,
-    other: Words,
-    shingles: Vec<u64>,
+    answer: Words,
     room: Room,
+    suspects: Vec<Suspect>,
 }
 
 impl Plan {
@@ -104,27 +125,21 @@ impl Plan {
         })
     }
 
-    /// An index of near duplicates for each template, if the filter is on.
-    pub fn near_indices(&self, templates: usize) -> Vec<NearIndex> {
-        let indices = self.near().map(|(_, options)| {
-            let index = || NearIndex::new(options);
-            std::iter::repeat_with(index).take(templates).collect()
-        });
-        indices.unwrap_or_default()
+    /// The options of `near_duplicate`, if it is on.
+    pub fn near(&self) -> Option<&NearDuplicate> {
+        self.steps.iter().find_map(|step| match step {
+            Step::Near(options) => Some(options),
+            _ => None,
+        })
     }
 
-    /// Where `near_duplicate` stands, and its options.
-    pub fn near(&self) -> Option<(usize, &NearDuplicate)> {
-        self.steps
-            .iter()
-            .enumerate()
-            .find_map(|(position, step)| match step {
-                Step::Near(options) => Some((position, options)),
-                _ => None,
-            })
+    /// Whether any filter looks at what a rationale concludes.
+    pub fn needs_conclusion(&self) -> bool {
+        let of_conclusion = |step: &Step| matches!(step, Step::AnswerLeak);
+        self.steps.iter().any(of_conclusion)
     }
 
-    /// Reads a candidate's words for [`Self::first_failure`] and [`Self::near_key`].
+    /// Reads a candidate's words for all that follows.
     pub fn read(&self, texts: &Texts<'_>, desk: &mut Desk) {
         if self.needs_words {
             desk.question.read(texts.question);
@@ -132,71 +147,86 @@ impl Plan {
         }
     }
 
-    /// The first filter that rejects the candidate by itself, and its position among all.
-    pub fn first_failure(&self, texts: &Texts<'_>, desk: &mut Desk) -> Option<(usize, Rejection)> {
-        (0..self.steps.len())
-            .find_map(|position| Some((position, self.check(position, texts, desk).err()?)))
-    }
-
-    fn check(&self, position: usize, texts: &Texts<'_>, desk: &mut Desk) -> Result<(), Rejection> {
-        let rationale = texts.rationale.unwrap_or_default();
-        let question = ("question", texts.question);
-        match &self.steps[position] {
-            Step::Near(_) => Ok(()),
-            Step::Repetition(options) => options.check(rationale, &desk.rationale, &mut desk.room),
-            Step::Contaminated(evaluation) => evaluation.check([
-                (question.0, question.1, &desk.question),
-                ("rationale", rationale, &desk.rationale),
-            ]),
-            Step::AnswerLeak => leak::check(
-                texts.question,
-                texts.answer,
-                texts.rationale,
-                &desk.question,
-                &mut desk.other,
-            ),
-            Step::Charset(scripts) => {
-                scripts.check(&[question, ("answer", texts.answer), ("rationale", rationale)])
+    /// Asks the filters in their order, up to the first that rejects the candidate; `known` are
+    /// candidates before it, not always all.
+    pub fn judge(&self, texts: &Texts<'_>, known: Option<&NearIndex>, desk: &mut Desk) -> Judged {
+        let mut near = None;
+        for step in &self.steps {
+            if let Step::Near(_) = step {
+                let mut compared = 0;
+                let key = self.near_key(texts, desk);
+                let found = key.as_ref().and_then(|key| known?.find(key, &mut compared));
+                if let Some(found) = found {
+                    near = Some(NearLookup::Found(found));
+                    break;
+                }
+                near = key.map(|key| NearLookup::Pending(key, compared));
+            } else if let Err(rejection) = check(step, texts, desk) {
+                let rejection = Some(rejection);
+                return Judged { near, rejection };
             }
         }
+        let rejection = None;
+        Judged { near, rejection }
     }
 
     /// Every filter that rejects the candidate by itself.
-    pub fn failures(&self, texts: &Texts<'_>, desk: &mut Desk) -> Vec<Reason> {
-        (0..self.steps.len())
-            .filter_map(|position| Some(self.check(position, texts, desk).err()?.reason))
-            .collect()
+    pub fn failures(&self, texts: &Texts<'_>, desk: &mut Desk) -> impl Iterator<Item = Reason> {
+        let steps = self.steps.iter();
+        steps.filter_map(|step| Some(check(step, texts, desk).err()?.reason))
     }
 
     /// What `over_cap` compares, if it is on.
     pub fn cap_key(&self, texts: &Texts<'_>, desk: &mut Desk) -> Option<CapKey> {
         let options = self.cap.as_ref()?;
-        let words = &desk.question.hashes;
-        let mut key = CapKey::default();
-        ngrams(words, words.len(), |_, hash| key.question = hash);
-        if words.is_empty() {
-            key.question = xxh3_64(trimmed(texts.question).as_bytes());
-        }
-        desk.shingles.clear();
-        add_shingles(&desk.rationale, options.shingle, &mut desk.shingles);
-        if let Some(signature) = signature(&desk.shingles) {
-            key.sketch = Sketch::of(&signature);
-        }
-        key.question = key.question.wrapping_add(texts.template as u64);
-        Some(key)
+        let blank = || xxh3_64(trimmed(texts.question).as_bytes());
+        let question = desk.question.whole().unwrap_or_else(blank);
+        let mut signature = Signature::default();
+        signature.add_words(&desk.rationale, options.shingle);
+        Some(CapKey {
+            question: question.wrapping_add(texts.template as u64),
+            sketch: Sketch::of(&signature),
+        })
     }
 
     /// What `near_duplicate` compares, if it is on and there are words.
     pub fn near_key(&self, texts: &Texts<'_>, desk: &mut Desk) -> Option<NearKey> {
-        let (_, options) = self.near()?;
+        let options = self.near()?;
         if options.fields.contains(&Field::Answer) {
-            desk.other.read(texts.answer);
+            desk.answer.read(texts.answer);
         }
         let fields = options.fields.iter().filter_map(|field| match field {
             Field::Question => Some(&desk.question),
             Field::Rationale => texts.uses_rationale.then_some(&desk.rationale),
-            Field::Answer => Some(&desk.other),
+            Field::Answer => Some(&desk.answer),
         });
-        options.key(fields, &mut desk.shingles)
+        options.key(fields)
+    }
+}
+
+/// What one filter says to a candidate by itself.
+fn check(step: &Step, texts: &Texts<'_>, desk: &mut Desk) -> Result<(), Rejection> {
+    let rationale = texts.rationale.unwrap_or_default();
+    match step {
+        Step::Near(_) => Ok(()),
+        Step::Repetition(options) => options.check(rationale, &desk.rationale, &mut desk.room),
+        Step::Contaminated(evaluation) => evaluation.check(
+            [
+                ("question", texts.question, &desk.question),
+                ("rationale", rationale, &desk.rationale),
+            ],
+            &mut desk.suspects,
+        ),
+        Step::AnswerLeak => leak::check(&Leaky {
+            question: (texts.question, &desk.question),
+            gold: texts.answer,
+            rationale: (rationale, &desk.rationale),
+            concluded: texts.concluded,
+        }),
+        Step::Charset(scripts) => scripts.check(&[
+            ("question", texts.question),
+            ("answer", texts.answer),
+            ("rationale", rationale),
+        ]),
     }
 }

@@ -6,15 +6,19 @@
 //! hours." for each day), so the limits are wider than Gopher's for web pages, and the n-grams longer: lines
 //! of an enumeration differ in a word each, so that 20 words in a row seldom come twice.
 //!
-//! Performance note: duplicated 4-grams are first counted with a bitmap, whose collisions can only
-//! count too many. Both shares are bounded by that count, so most texts need no exact one.
+//! Performance note: most texts are far from all limits, and bounds that cost little show it. Both
+//! shares are bounded by the duplicated 4-grams, which a bitmap counts, whose collisions can only count
+//! too many. The compressed size is no less than the number of different runs of four bytes: a match
+//! holds none that did not stand before but the three that reach over its end, and takes three bytes.
+//! Every fourth run is looked at, in a bitmap again, until there are enough.
 
 use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
-use super::words::{Words, ngrams};
+use super::words::{Word, Words};
 use super::{Reason, Rejection};
+use crate::hashed::ByHash;
 
 /// Options of the filter.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -69,7 +73,11 @@ impl Repetition {
             .looped(text, words)
             .or_else(|| self.shares(text, words, room))
             .or_else(|| {
-                let ratio = room.compression(text.as_bytes());
+                let text = &text.as_bytes()[..text.len().min(MOST)];
+                if room.is_varied(text, self.min_compression) {
+                    return None;
+                }
+                let ratio = room.compression(text);
                 let too_good = ratio < self.min_compression;
                 too_good.then(|| format!("compresses to {ratio:.2} of its size"))
             });
@@ -80,16 +88,22 @@ impl Repetition {
     }
 
     fn looped(&self, text: &str, words: &Words) -> Option<String> {
-        let hashes = &words.hashes;
-        let count = hashes.len();
-        for period in 1..=LOOP_PERIOD.min(count / self.loop_repeats) {
-            let equal = (period..count)
-                .rev()
-                .take_while(|&at| hashes[at] == hashes[at - period])
+        let count = words.count();
+        let longest = LOOP_PERIOD.min(count / self.loop_repeats);
+        let (last, before) = words.all.split_last()?;
+        for period in 1..=longest {
+            // True of few periods, and enough to pass over the others.
+            if before[count - 1 - period].hash != last.hash {
+                continue;
+            }
+            let later = words.all[period..].iter().rev();
+            let equal = later
+                .zip(words.all[..count - period].iter().rev())
+                .take_while(|(a, b)| a.hash == b.hash)
                 .count();
             let repeated = equal + period;
             if repeated >= LOOP_WORDS.max(period * self.loop_repeats) {
-                let block = &text[words.span(count - period, count - 1)];
+                let block = words.slice(text, count - period, count - 1);
                 let times = repeated / period;
                 return Some(format!("ends with {times} times {:?}", head(block)));
             }
@@ -98,14 +112,14 @@ impl Repetition {
     }
 
     fn shares(&self, text: &str, words: &Words, room: &mut Room) -> Option<String> {
-        let total: usize = words.spans.iter().map(ExactSizeIterator::len).sum();
+        let total = bytes(&words.all);
         let share = |bytes: usize| bytes as f64 / total.max(1) as f64;
         let at_most = share(room.duplicated_at_most(words, self.top_ngram));
         // All but the first of an n-gram's occurrences stood before, and it has two at least.
         if 2.0 * at_most > self.max_top_share {
             let (bytes, first) = top(words, self.top_ngram);
             if share(bytes) > self.max_top_share {
-                let phrase = &text[words.span(first, first + self.top_ngram - 1)];
+                let phrase = words.slice(text, first, first + self.top_ngram - 1);
                 let share = share(bytes);
                 return Some(format!("{:?} takes {share:.2} of it", head(phrase)));
             }
@@ -130,49 +144,45 @@ fn head(text: &str) -> &str {
         .map_or(text, |(end, _)| &text[..end])
 }
 
+/// Bytes of words.
+fn bytes(words: &[Word]) -> usize {
+    words.iter().map(Word::bytes).sum()
+}
+
 /// The bytes of the most frequent n-gram's occurrences that do not overlap, and its first word.
 fn top(words: &Words, n: usize) -> (usize, usize) {
-    let mut seen: HashMap<u64, (usize, usize, usize)> = HashMap::new();
-    ngrams(&words.hashes, n, |first, hash| {
+    let mut seen: HashMap<u64, (usize, usize, usize), ByHash> = HashMap::default();
+    words.ngrams(n, |first, hash| {
         let (count, _, free) = seen.entry(hash).or_insert((0, first, 0));
         if first >= *free {
             *count += 1;
             *free = first + n;
         }
     });
-    let bytes = |first: usize| {
-        words.spans[first..first + n]
-            .iter()
-            .map(ExactSizeIterator::len)
-    };
     seen.into_values()
         .filter(|&(count, ..)| count > 1)
-        .map(|(count, first, _)| (count * bytes(first).sum::<usize>(), first))
+        .map(|(count, first, _)| (count * bytes(&words.all[first..first + n]), first))
         .max_by_key(|&(bytes, first)| (bytes, std::cmp::Reverse(first)))
         .unwrap_or((0, 0))
 }
 
 /// The bytes of words in n-grams that stood before.
 fn duplicated(words: &Words, n: usize) -> usize {
-    let mut seen = HashSet::new();
+    let mut seen: HashSet<u64, ByHash> = HashSet::default();
     covered(words, n, |hash| !seen.insert(hash))
 }
 
 /// The bytes of words in the n-grams that `is_covered`.
 fn covered(words: &Words, n: usize, mut is_covered: impl FnMut(u64) -> bool) -> usize {
-    let mut bytes = 0;
+    let mut sum = 0;
     let mut free = 0;
-    ngrams(&words.hashes, n, |first, hash| {
+    words.ngrams(n, |first, hash| {
         if is_covered(hash) {
-            let new = free.max(first)..first + n;
+            sum += bytes(&words.all[free.max(first)..first + n]);
             free = first + n;
-            bytes += words.spans[new]
-                .iter()
-                .map(ExactSizeIterator::len)
-                .sum::<usize>();
         }
     });
-    bytes
+    sum
 }
 
 /// Room to work in.
@@ -184,7 +194,10 @@ pub struct Room {
     base: u32,
 }
 
+/// Bytes of a match at least.
 const MATCH: usize = 4;
+/// Bytes of a text that are compressed.
+const MOST: usize = 1 << 30;
 const TABLE_BITS: u32 = 12;
 
 impl Default for Room {
@@ -200,7 +213,7 @@ impl Default for Room {
 impl Room {
     /// No less than [`duplicated`], and seldom more.
     fn duplicated_at_most(&mut self, words: &Words, n: usize) -> usize {
-        let bits = (words.hashes.len() * 32).next_power_of_two().max(64);
+        let bits = (words.count() * 32).next_power_of_two().max(64);
         self.bitmap.clear();
         self.bitmap.resize(bits / 64, 0);
         let bitmap = &mut self.bitmap;
@@ -213,13 +226,37 @@ impl Room {
         })
     }
 
+    /// Whether `text` has so many different runs of four bytes that [`Self::compression`] cannot be less
+    /// than `share`; `false` where that is not certain.
+    fn is_varied(&mut self, text: &[u8], share: f64) -> bool {
+        // In texts of megabytes, which are rare, it becomes full and says nothing.
+        let bits = (text.len() * 4).next_power_of_two().clamp(1 << 6, 1 << 20);
+        self.bitmap.clear();
+        self.bitmap.resize(bits / 64, 0);
+        let shift = u32::BITS - bits.trailing_zeros();
+        let wanted = share * text.len() as f64;
+        let mut different = 0;
+        for group in text.as_chunks::<MATCH>().0.chunks(32) {
+            if f64::from(different) >= wanted {
+                return true;
+            }
+            for &four in group {
+                let bit = u32::from_le_bytes(four).wrapping_mul(0x9E37_79B1) >> shift;
+                let word = &mut self.bitmap[bit as usize / 64];
+                different += u32::from(*word >> (bit % 64) & 1 == 0);
+                *word |= 1 << (bit % 64);
+            }
+        }
+        f64::from(different) >= wanted
+    }
+
     /// The size of `text` in LZ77, a byte for a literal and three for a match, over its own.
     pub fn compression(&mut self, text: &[u8]) -> f64 {
-        if u32::MAX - self.base <= text.len() as u32 || text.len() >= 1 << 31 {
+        let text = &text[..text.len().min(MOST)];
+        if u32::MAX - self.base <= text.len() as u32 {
             self.last.fill(0);
             self.base = 1;
         }
-        let text = &text[..text.len().min(1 << 30)];
         let mut size = 0;
         let mut at = 0;
         while let Some(next) = text.get(at..at + MATCH) {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Key, NearIndex, NearKey, Plan, Reason, Seen};
+use super::{Earlier, Key, NearKey, Plan, Reason};
 use crate::choice::{Cap, CapKey, Choice, Mixture};
 use crate::config::Config;
 use crate::error::Result;
@@ -41,9 +41,7 @@ pub struct Trials {
     active: Vec<Reason>,
     alone: [u64; Reason::ALL.len()],
     examples: [Option<String>; Reason::ALL.len()],
-    seen: Seen,
-    /// One for each template.
-    near: Vec<NearIndex>,
+    earlier: Earlier,
     cap: Option<Cap>,
     mixture: Option<Mixture>,
 }
@@ -56,8 +54,7 @@ impl Trials {
             active: active(config, mixture.is_some()),
             alone: [0; Reason::ALL.len()],
             examples: [const { None }; Reason::ALL.len()],
-            seen: Seen::default(),
-            near: plan.near_indices(config.render.templates().count()),
+            earlier: Earlier::new(plan, config.render.templates().count()),
             cap: Choice::cap(config),
             mixture,
         }
@@ -72,11 +69,11 @@ impl Trials {
         place: impl Fn() -> String,
     ) {
         let mut reasons = trial.reasons.clone();
-        if !self.seen.insert(trial.key, true) {
+        if !self.earlier.exact.insert(trial.key, true) {
             reasons.push(Reason::ExactDuplicate);
         }
-        if let (Some(index), Some(key)) = (self.near.get_mut(trial.template), &trial.near)
-            && index.insert(example_id, key).is_some()
+        if let (Some(index), Some(key)) = (self.earlier.near.get(trial.template), &trial.near)
+            && index.insert(example_id, key, 0).is_some()
         {
             reasons.push(Reason::NearDuplicate);
         }
