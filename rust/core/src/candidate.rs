@@ -55,6 +55,10 @@ pub struct Candidate {
 
 /// What is known of a candidate when its chunk is done.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all are rendered, and a box for each costs more than the room"
+)]
 pub enum State {
     /// It will not be kept.
     Rejected(Rejection),
@@ -74,7 +78,7 @@ pub struct Rendered {
     /// What `near_duplicate` says, if it comes to that.
     pub near: Option<NearLookup>,
     /// What `over_cap` compares.
-    pub cap: Option<Box<CapKey>>,
+    pub cap: Option<CapKey>,
     /// What the template says to it.
     pub accepted: Accepted,
     /// Whether its answer was found to be what the rationale concludes.
@@ -390,7 +394,7 @@ impl<'a> Worker<'a> {
             template,
             key,
             near,
-            cap: cap.map(Box::new),
+            cap,
             accepted,
             verified,
             text_bytes: texts.map(|text| text.len() as u64).iter().sum(),
@@ -495,7 +499,11 @@ fn filter_texts<'a>(
 
 fn malformed(place: Place, fault: &Fault, batch: &mut Batch) {
     let record_id = fault.id.as_deref().map(|id| batch.store(id));
-    let rejection = Rejection::new(Reason::Malformed, &*fault.field, &*fault.problem);
+    let rejection = Rejection::new(
+        Reason::Malformed,
+        fault.field.clone(),
+        fault.problem.clone(),
+    );
     batch.candidates.push(Candidate {
         place,
         record_id,

@@ -2,6 +2,7 @@
 //!
 //! Runs on one thread, so that numbers, duplicates and rows do not depend on how many others work.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
@@ -104,7 +105,7 @@ impl<'a> Collector<'a> {
             templates: config.template_names().collect(),
             writers,
             earlier,
-            choice: Choice::new(config, directory)?,
+            choice: Choice::new(config, directory),
             trials: config.dry_run.then(|| Trials::new(config, plan)),
             window: Window::new(config.packing, config.packing_window, config.max_length),
             domain_numbers: HashMap::new(),
@@ -142,8 +143,8 @@ impl<'a> Collector<'a> {
                 trials.add(example_id, source, trial, place);
             }
             let kept = match &candidate.state {
-                State::Rejected(rejection) => Err(rejection.clone()),
-                State::Duplicate => Err(duplicate()),
+                State::Rejected(rejection) => Err(Cow::Borrowed(rejection)),
+                State::Duplicate => Err(Cow::Owned(duplicate())),
                 State::Rendered(rendered) => self.last_filters(example_id, rendered),
             };
             match kept {
@@ -164,7 +165,7 @@ impl<'a> Collector<'a> {
                         runs: &batch.runs[rendered.runs.clone()],
                     };
                     match &mut self.choice {
-                        Some(choice) => choice.add(&aside, rendered.cap.as_deref().copied())?,
+                        Some(choice) => choice.add(&aside, rendered.cap)?,
                         None => self.keep(&aside)?,
                     }
                 }
@@ -212,7 +213,7 @@ impl<'a> Collector<'a> {
         &mut self,
         example_id: i64,
         rendered: &'b Rendered,
-    ) -> Result<(&'b Rendered, Range<usize>), Rejection> {
+    ) -> Result<(&'b Rendered, Range<usize>), Cow<'b, Rejection>> {
         let Earlier { exact, near } = self.earlier;
         let near = near.get(rendered.template);
         // A worker that finds a near one does not ask the template, so what another one was told by it
@@ -225,19 +226,22 @@ impl<'a> Collector<'a> {
                 _ => true,
             };
         if let (true, Err(rejection)) = (is_malformed, &rendered.tokens) {
-            return Err(rejection.clone());
+            return Err(Cow::Borrowed(rejection));
         }
         let is_example = rendered.accepted == Accepted::Yes;
         if self.config.has(Reason::ExactDuplicate) && !exact.insert(rendered.key, is_example) {
-            return Err(duplicate());
+            return Err(Cow::Owned(duplicate()));
         }
         // The worker looked for near ones only if no filter before that rejects the candidate.
         if let (Some(index), Some(NearLookup::Pending(key, compared))) = (near, &rendered.near)
             && let Some(near) = index.insert(example_id, key, *compared)
         {
-            return Err(near.rejection());
+            return Err(Cow::Owned(near.rejection()));
         }
-        rendered.tokens.clone().map(|tokens| (rendered, tokens))
+        match &rendered.tokens {
+            Ok(tokens) => Ok((rendered, tokens.clone())),
+            Err(rejection) => Err(Cow::Borrowed(rejection)),
+        }
     }
 
     fn keep(&mut self, kept: &Aside<'_>) -> Result<()> {
@@ -304,7 +308,7 @@ impl<'a> Collector<'a> {
         if self.config.strict && *reason == Reason::Malformed {
             return Err(Error::input(
                 place(),
-                problem,
+                &**problem,
                 "mend it or do without --strict",
             ));
         }

@@ -100,7 +100,7 @@ fn boxed(text: &str) -> Option<Found<'_>> {
 /// What follows `####` on the last line; elsewhere it is a heading.
 fn hashes(text: &str) -> Option<Found<'_>> {
     let text = text.trim_end();
-    let byte_start = text.rfind('\n').map_or(0, |newline| newline + 1);
+    let byte_start = memchr::memrchr(b'\n', text.as_bytes()).map_or(0, |newline| newline + 1);
     let line = &text[byte_start..];
     let last = memchr::memrchr(b'#', line.as_bytes())?;
     let at = line[..=last].rfind("####")?;

@@ -79,7 +79,7 @@ impl Scripts {
     }
 
     /// Judges the named texts of a candidate together.
-    pub fn check(&self, texts: &[(&str, &str)]) -> Result<(), Rejection> {
+    pub fn check(&self, texts: &[(&'static str, &str)]) -> Result<(), Rejection> {
         if self.has_latin && texts.iter().all(|(_, text)| is_plain(text)) {
             return Ok(());
         }

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use memchr::memmem;
+
 use super::words::Words;
 use super::{Reason, Rejection};
 use crate::answer;
@@ -65,10 +67,9 @@ fn lists_options(text: &str) -> bool {
 /// Where the sentence stands that ends with `concluded`, which is a part of the rationale.
 fn sentence(rationale: &str, concluded: &str) -> Range<usize> {
     let start = concluded.as_ptr() as usize - rationale.as_ptr() as usize;
-    let before = &rationale[..start];
-    let from = before
-        .rfind(['\n', '!', '?'])
-        .max(before.rfind(". ").map(|dot| dot + 1))
+    let before = &rationale.as_bytes()[..start];
+    let from = memchr::memrchr3(b'\n', b'!', b'?', before)
+        .max(memmem::rfind(before, b". ").map(|dot| dot + 1))
         .map_or(0, |at| at + 1);
     from..start + concluded.len()
 }

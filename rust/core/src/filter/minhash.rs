@@ -5,8 +5,8 @@
 //! equal bins among those that are not empty in both estimates the Jaccard similarity of their sets of
 //! shingles. A [`Sketch`] keeps a few bits of each bin for that.
 //!
-//! LSH needs numbers that are there in any text. For it neighbouring bins are put together, down to as
-//! many as are asked for, and one that is empty even so copies a full one, which it finds by trying
+//! LSH needs numbers that are there in any text. For it bins are put together, every n-th one of n that
+//! are asked for, and one that is empty even so copies a full one, which it finds by trying
 //! others in an order of its own (optimal densification, Shrivastava 2017). As two texts try them
 //! in the same order, copies are equal as often as the numbers themselves.
 
@@ -50,27 +50,22 @@ impl Signature {
         words.ngrams(shingle.min(words.count()), |_, hash| self.add(hash));
     }
 
-    /// Whether there is no shingle.
-    pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|&value| value == EMPTY)
-    }
-
-    /// The first `count` of numbers of which two texts share as many as they share shingles.
-    pub fn numbers(&self, count: usize) -> impl Iterator<Item = u32> {
+    /// The first `count` of numbers of which two texts share as many as they share shingles; `None`
+    /// where there is no shingle.
+    pub fn numbers(&self, count: usize) -> Option<impl Iterator<Item = u32>> {
         let mut together = [EMPTY; BINS];
-        let width = BINS / count;
-        for (number, bins) in together.iter_mut().zip(self.0.chunks(width)).take(count) {
-            *number = bins.iter().fold(EMPTY, |least, &value| least.min(value));
+        for bins in self.0.chunks(count) {
+            for (number, &value) in together.iter_mut().zip(bins) {
+                *number = (*number).min(value);
+            }
         }
-        // Bins that are left over make no number, but a text may have no others.
-        let rest = self.0[width * count..].iter().copied().min();
-        let spare = rest.unwrap_or(EMPTY);
-        let is_blank = together[..count].iter().all(|&number| number == EMPTY);
-        (0..count).map(move |index| match together[index] {
-            EMPTY if is_blank => copy(spare, index),
+        if together.iter().all(|&number| number == EMPTY) {
+            return None;
+        }
+        Some((0..count).map(move |index| match together[index] {
             EMPTY => copy(found(&together[..count], index), index),
             number => number,
-        })
+        }))
     }
 }
 
@@ -233,7 +228,7 @@ mod tests {
         left.reverse();
         left.push(left[3]);
         assert_eq!(signature(&left), before);
-        assert!(signature(&[]).is_empty() && !signature(&left).is_empty());
+        assert!(signature(&[]).numbers(24).is_none() && before.numbers(24).is_some());
     }
 
     #[test]
@@ -245,7 +240,8 @@ mod tests {
                 for seed in 0..trials {
                     let (left, right) = pair(seed, size, shared);
                     let [left, right] = [left, right].map(|set| signature(&set));
-                    let pairs = left.numbers(count).zip(right.numbers(count));
+                    let numbers = |set: &Signature| set.numbers(count).unwrap().collect::<Vec<_>>();
+                    let pairs = numbers(&left).into_iter().zip(numbers(&right));
                     equal += pairs.filter(|(a, b)| a == b).count();
                 }
                 let share = equal as f64 / (trials as usize * count) as f64;

@@ -19,6 +19,8 @@ mod settings;
 mod trial;
 mod words;
 
+use std::borrow::Cow;
+
 pub use self::answer::check as check_answer;
 pub use self::blank::check as check_blank;
 pub use self::duplicate::{Key, Seen};
@@ -108,14 +110,18 @@ pub struct Rejection {
     /// The reason.
     pub reason: Reason,
     /// The field at fault.
-    pub field: String,
+    pub field: Cow<'static, str>,
     /// What is wrong with it.
-    pub problem: String,
+    pub problem: Cow<'static, str>,
 }
 
 impl Rejection {
     /// A rejection in its three parts.
-    pub fn new(reason: Reason, field: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub fn new(
+        reason: Reason,
+        field: impl Into<Cow<'static, str>>,
+        problem: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             reason,
             field: field.into(),

@@ -51,16 +51,13 @@ impl NearDuplicate {
     pub fn key<'a>(&self, fields: impl Iterator<Item = &'a Words>) -> Option<NearKey> {
         let mut signature = Signature::default();
         fields.for_each(|words| signature.add_words(words, self.shingle));
-        if signature.is_empty() {
-            return None;
-        }
-        let mut numbers = signature.numbers(self.bands * self.rows);
+        let mut numbers = signature.numbers(self.bands * self.rows)?;
         let mut band = || {
             let rows = numbers.by_ref().take(self.rows);
             (rows.fold(0, |hash, number| mix(hash ^ u64::from(number))) >> 32) as u32
         };
         Some(NearKey {
-            bands: (0..self.bands).map(|_| band()).collect(),
+            bands: Bands::of(self.bands, |_| band()),
             sketch: Sketch::of(&signature),
         })
     }
@@ -70,9 +67,45 @@ impl NearDuplicate {
 #[derive(Debug, Clone)]
 pub struct NearKey {
     /// A hash of each band.
-    pub bands: Box<[u32]>,
+    pub bands: Bands,
     /// What similarity is estimated from.
     pub sketch: Sketch,
+}
+
+/// The hashes of bands, of few without an allocation.
+#[derive(Debug, Clone)]
+pub enum Bands {
+    /// As many as are given, in a place for most recipes.
+    Few([u32; FEW], usize),
+    /// More.
+    Many(Box<[u32]>),
+}
+
+/// Bands of most recipes at most.
+const FEW: usize = 8;
+
+impl Bands {
+    /// As many as `count`, each by its number.
+    pub fn of(count: usize, band: impl FnMut(usize) -> u32) -> Self {
+        let bands = (0..count).map(band);
+        if count > FEW {
+            return Self::Many(bands.collect());
+        }
+        let mut few = [0; FEW];
+        for (place, band) in few.iter_mut().zip(bands) {
+            *place = band;
+        }
+        Self::Few(few, count)
+    }
+
+    /// All, in order.
+    #[inline]
+    pub fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::Few(few, count) => &few[..*count],
+            Self::Many(many) => many,
+        }
+    }
 }
 
 /// An earlier candidate that is nearly the same.

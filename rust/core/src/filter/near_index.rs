@@ -73,10 +73,10 @@ struct Known {
 impl Index {
     fn find(&self, key: &NearKey, compared: u32) -> Option<Near> {
         // All misses of the cache at once instead of one after the other.
-        let touched = self.bands.iter().zip(&key.bands);
+        let touched = self.bands.iter().zip(key.bands.as_slice());
         std::hint::black_box(touched.fold(0, |all, (band, &hash)| all ^ band.first(hash)));
         let mut first: Option<(u32, f64)> = None;
-        for (band, &hash) in self.bands.iter().zip(&key.bands) {
+        for (band, &hash) in self.bands.iter().zip(key.bands.as_slice()) {
             for index in band.find(hash).filter(|&index| index >= compared) {
                 if first.is_some_and(|(first, _)| first <= index) {
                     break;
@@ -100,7 +100,7 @@ impl Index {
             sketch: key.sketch,
             example_id,
         });
-        for (band, &hash) in self.bands.iter_mut().zip(&key.bands) {
+        for (band, &hash) in self.bands.iter_mut().zip(key.bands.as_slice()) {
             // Where a band has reached its limit the candidate is found by its other bands.
             if band.find(hash).count() < COMPARED {
                 band.insert(hash, index);
@@ -227,6 +227,7 @@ mod tests {
     use super::*;
     use crate::filter::Field;
     use crate::filter::minhash::Signature;
+    use crate::filter::near::Bands;
     use crate::filter::words::{Words, mix};
 
     fn options() -> NearDuplicate {
@@ -333,9 +334,9 @@ mod tests {
             for number in 0..count {
                 let mut signature = Signature::default();
                 signature.add(mix(u64::from(number)));
-                let bands = (0..6).map(|band| (mix(u64::from(number) << 8 | band) >> 32) as u32);
+                let band = |band| (mix(u64::from(number) << 8 | band as u64) >> 32) as u32;
                 let key = NearKey {
-                    bands: bands.collect(),
+                    bands: Bands::of(6, band),
                     sketch: Sketch::of(&signature),
                 };
                 index.insert(i64::from(number), &key, 0);
@@ -353,9 +354,10 @@ mod tests {
     fn a_phrase_that_all_share_costs_bounded_time() {
         let index = NearIndex::new(&options());
         for number in 0..200 {
-            let mut key = key(&text(number, 60, &[]));
-            key.bands[0] = 7;
-            index.insert(number as i64, &key, 0);
+            let NearKey { sketch, bands } = key(&text(number, 60, &[]));
+            let band = |band| if band == 0 { 7 } else { bands.as_slice()[band] };
+            let bands = Bands::of(6, band);
+            index.insert(number as i64, &NearKey { bands, sketch }, 0);
         }
         let index = index.0.into_inner().unwrap();
         assert_eq!(index.bands[0].find(7).count(), COMPARED);

@@ -305,7 +305,7 @@ mod tests {
         words.read(text);
         options
             .check(text, &words, &mut Room::default())
-            .map_err(|rejection| rejection.problem)
+            .map_err(|rejection| rejection.problem.into_owned())
     }
 
     fn numbered(count: usize, line: impl Fn(usize) -> String) -> String {

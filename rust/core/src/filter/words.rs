@@ -186,16 +186,37 @@ impl Words {
     /// Calls `found` with the first word and the hash of each run of `length` words, in order.
     #[inline]
     pub fn ngrams(&self, length: usize, mut found: impl FnMut(usize, u64)) {
-        let Some(last_of_first) = length.checked_sub(1).and_then(|last| self.all.get(last)) else {
-            return;
-        };
-        found(0, last_of_first.polynomial);
-        let shift = (0..length).fold(1_u64, |power, _| power.wrapping_mul(ROLL));
-        for (before, (word, last)) in self.all.iter().zip(&self.all[length..]).enumerate() {
-            let gone = word.polynomial.wrapping_mul(shift);
-            found(before + 1, last.polynomial.wrapping_sub(gone));
+        if let Some(rest) = length.checked_sub(1) {
+            let shift = power(rest);
+            for (first, run) in self.all.windows(length).enumerate() {
+                found(first, run_hash(&run[0], &run[rest], shift));
+            }
         }
     }
+
+    /// Calls `found` with the hash of the run of `length` words at every `step`-th word.
+    #[inline]
+    pub fn ngrams_apart(&self, length: usize, step: usize, mut found: impl FnMut(u64)) {
+        if let Some(rest) = length.checked_sub(1) {
+            let shift = power(rest);
+            for run in self.all.windows(length).step_by(step) {
+                found(run_hash(&run[0], &run[rest], shift));
+            }
+        }
+    }
+}
+
+/// The hash of a run of words, whose polynomial is that of the last one without that before the first;
+/// `shift` is [`ROLL`] to the power of their distance.
+#[inline]
+fn run_hash(first: &Word, last: &Word, shift: u64) -> u64 {
+    let before = first.polynomial.wrapping_sub(first.hash);
+    last.polynomial.wrapping_sub(before.wrapping_mul(shift))
+}
+
+/// [`ROLL`] to a power.
+fn power(exponent: usize) -> u64 {
+    (0..exponent).fold(1, |power, _| power.wrapping_mul(ROLL))
 }
 
 /// Repeats a byte in an integer.
@@ -386,6 +407,11 @@ mod tests {
         assert_eq!(found.len(), 6);
         words.ngrams(10, |_, _| unreachable!());
         words.ngrams(9, |_, hash| assert_eq!(Some(hash), words.whole()));
+        let (mut all, mut apart) = (Vec::new(), Vec::new());
+        words.ngrams(2, |_, hash| all.push(hash));
+        words.ngrams_apart(2, 3, |hash| apart.push(hash));
+        assert_eq!(apart, [all[0], all[3], all[6]]);
+        words.ngrams(0, |_, _| unreachable!());
     }
 
     #[test]
