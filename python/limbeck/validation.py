@@ -17,12 +17,15 @@ import torch
 
 from limbeck.arguments import METRIC
 from limbeck.config import Evaluate
+from limbeck.errors import InputError
 from limbeck.evaluate import judge
 from limbeck.generate import Generator
 from limbeck.tasks import Question
 from limbeck.trainer import OBJECTIVES_FILE, DistillTrainer
 
 __all__ = ["ValidatedTrainer"]
+
+LENGTH = "tokens_per_answer"
 
 
 class ValidatedTrainer(DistillTrainer):
@@ -33,9 +36,18 @@ class ValidatedTrainer(DistillTrainer):
         student: A directory with the tokenizer and what else says how the student answers, as
             `limbeck train` writes it; weights are not read.
         **kwargs: As `DistillTrainer`.
+
+    Raises:
+        InputError: The best checkpoint is to be chosen by something that is not measured.
     """
 
     def __init__(self, *, questions: Sequence[Question], student: Path, **kwargs: Any) -> None:
+        chosen_by = kwargs["args"].metric_for_best_model
+        if chosen_by and chosen_by.removeprefix("eval_") not in (METRIC, LENGTH):
+            raise InputError(
+                f"train.metric_for_best_model: {chosen_by} is not measured on held-out questions; "
+                f"give {METRIC} or {LENGTH}, or leave the key out"
+            )
         super().__init__(eval_dataset=list(questions), **kwargs)
         self._student_dir = student
         self._validation_seconds = 0.0
@@ -69,7 +81,7 @@ class ValidatedTrainer(DistillTrainer):
         total = self.accelerator.reduce(local, reduction="sum").tolist()
         metrics = {
             f"{metric_key_prefix}_{METRIC}": total[0] / len(asked),
-            f"{metric_key_prefix}_tokens_per_answer": total[1] / len(asked),
+            f"{metric_key_prefix}_{LENGTH}": total[1] / len(asked),
         }
         self._validation_seconds += time.perf_counter() - begin
         self.log(dict(metrics))

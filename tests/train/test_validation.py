@@ -132,6 +132,13 @@ def test_an_adapter_is_judged_too(tmp_path, validated, student, right_once):
     assert (output / "model.safetensors").is_file()
 
 
+def test_a_metric_that_is_not_measured_is_refused(tmp_path, validated, student):
+    with pytest.raises(
+        InputError, match=r"metric_for_best_model: loss is not measured on held-out"
+    ):
+        run(validated, student, tmp_path / "s", metric_for_best_model="loss")
+
+
 def test_an_evaluation_needs_questions(tmp_path, prepared, student):
     settings = {"eval_strategy": "steps", "eval_steps": 2}
     check_settings(check(Train, settings))
