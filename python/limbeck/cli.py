@@ -196,7 +196,7 @@ def inspect(
     from limbeck.inspect.weights import recipe_weights
     from limbeck.recipes.load import load_stage
 
-    weights = recipe_weights(load_stage(recipe).train) if recipe else None
+    weights = recipe_weights(load_stage(recipe)) if recipe else None
     shown = inspect_row(prepared, index=index, example=example, span_weights=weights)
     out().print(render(shown, table=table))
 

@@ -15,6 +15,8 @@ from limbeck.errors import InputError
 from limbeck.inspect import Token, inspect, render
 from limbeck.inspect.token_bytes import TokenBytes
 from limbeck.inspect.view import pieces
+from limbeck.inspect.weights import recipe_weights
+from limbeck.recipes import step_by_step
 
 
 @pytest.fixture
@@ -221,3 +223,11 @@ def test_a_long_source_is_not_cut(fake: Any, tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=80, soft_wrap=True)
     console.print(render(inspect(prepared, example=0)))
     assert f"{fake.source}:1  domain orchard" in console.file.getvalue()
+
+
+def test_an_objective_of_one_template_weighs_its_examples_alone() -> None:
+    recipe = step_by_step(student="s", data={"paths": ["records.jsonl"]})
+    assert recipe_weights(recipe) == [
+        {"answer": 0.5, "end": 0.5},
+        {"rationale": 0.5, "end": 0.5},
+    ]

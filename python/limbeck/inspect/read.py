@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,8 @@ class Inspection:
     Attributes:
         row: The row's index; `rows` is how many there are.
         length: How many tokens the row holds; `max_length` is how many it may.
-        span_weights: Weight by span kind; kinds that are absent have none.
+        span_weights: Weight by span kind, for the template of the first example that is shown;
+            kinds that are absent have none.
         weights_from: Where the weights were found.
         examples: The examples shown, in the row's order.
     """
@@ -85,7 +86,7 @@ def inspect(
     *,
     index: int = 0,
     example: int | None = None,
-    span_weights: Mapping[str, float] | None = None,
+    span_weights: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None,
 ) -> Inspection:
     """Read a row of a prepared directory.
 
@@ -93,8 +94,9 @@ def inspect(
         prepared: The directory that `limbeck prepare` wrote.
         index: The row; negative counts from the end.
         example: An example id: that example alone, wherever it is packed.
-        span_weights: Weight by span kind. By default those of the cross-entropy in the recipe of
-            the run that the directory belongs to, else cross-entropy's defaults.
+        span_weights: Weight by span kind, for all templates or for each. By default those of the
+            cross-entropy in the recipe of the run that the directory belongs to, else
+            cross-entropy's defaults.
 
     Raises:
         InputError: There is no such directory, row, example or span kind.
@@ -115,13 +117,17 @@ def inspect(
     index %= rows
     columns = _row(directory, index)
     vocabulary = TokenBytes.load(directory / "tokenizer" / "tokenizer.json")
-    examples = _examples(directory, columns, weights, vocabulary, manifest["domains"])
+    numbers = columns.get("example_templates") or [0] * len(columns["example_ids"])
+    # Of each example; weights that are one for all are the first.
+    own = [weights[number] if number < len(weights) else weights[0] for number in numbers]
+    examples = _examples(directory, columns, own, vocabulary, manifest["domains"])
+    first = 0 if example is None else columns["example_ids"].index(example)
     return Inspection(
         row=index,
         rows=rows,
         length=len(columns["input_ids"]),
         max_length=manifest["max_length"],
-        span_weights=weights,
+        span_weights=own[first],
         weights_from=origin,
         examples=tuple(each for each in examples if example in (None, each.id)),
     )
@@ -174,14 +180,18 @@ def _row(directory: Path, index: int) -> dict[str, list[int]]:
 def _examples(
     directory: Path,
     columns: Mapping[str, list[int]],
-    weights: Mapping[str, float],
+    weights: Sequence[Mapping[str, float]],
     vocabulary: TokenBytes,
     domains: list[str],
 ) -> Iterator[Example]:
     origins = _origins(directory / "examples.arrow", columns["example_ids"])
     token_start = 0
-    for number, length, domain in zip(
-        columns["example_ids"], columns["example_lengths"], columns["domains"], strict=True
+    for number, length, domain, own in zip(
+        columns["example_ids"],
+        columns["example_lengths"],
+        columns["domains"],
+        weights,
+        strict=True,
     ):
         token_end = token_start + length
         ids = columns["input_ids"][token_start:token_end]
@@ -198,7 +208,7 @@ def _examples(
                     raw=vocabulary[token],
                     kind=kind,
                     # Nothing stands before the first token that it could be predicted from.
-                    weight=float(weights.get(kind, 0.0)) if position else 0.0,
+                    weight=float(own.get(kind, 0.0)) if position else 0.0,
                     position=position,
                 )
                 for position, (token, kind) in enumerate(zip(ids, kinds, strict=True))

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from limbeck.config import Recipe, Train
+from limbeck.config import Recipe
 from limbeck.errors import InputError
 from limbeck.spans import DEFAULT_SPAN_WEIGHTS, KINDS
 
 
 def weights_of(
-    prepared: Path, given: Mapping[str, float] | None = None
-) -> tuple[dict[str, float], str]:
-    """Weight by span kind, and where it was found.
+    prepared: Path, given: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None
+) -> tuple[Sequence[dict[str, float]], str]:
+    """Weight by span kind, for each template or one for all, and where it was found.
 
     Args:
         prepared: A prepared directory; the recipe of the run that it stands in is looked up.
-        given: Weights that are known already.
+        given: Weights that are known already, for all templates or for each.
 
     Raises:
         InputError: A span kind is unknown, or the run's recipe cannot be read.
     """
     if given is not None:
-        return _checked(given, "span_weights"), "as given"
+        each = [given] if isinstance(given, Mapping) else given
+        return [_checked(weights, "span_weights") for weights in each], "as given"
     recipe, path = _recipe(prepared.absolute())
     if recipe is None:
-        return dict(DEFAULT_SPAN_WEIGHTS), "the defaults of cross_entropy"
-    return recipe_weights(recipe.train), f"{recipe.method} in {path.name}"
+        return [dict(DEFAULT_SPAN_WEIGHTS)], "the defaults of cross_entropy"
+    return recipe_weights(recipe), f"{recipe.method} in {path.name}"
 
 
 def _recipe(prepared: Path) -> tuple[Recipe | None, Path]:
@@ -45,11 +46,15 @@ def _recipe(prepared: Path) -> tuple[Recipe | None, Path]:
     return None, path
 
 
-def recipe_weights(train: Train) -> dict[str, float]:
-    """Weight by span kind of the cross-entropy that a recipe trains."""
+def recipe_weights(recipe: Recipe) -> list[dict[str, float]]:
+    """Weight by span kind of the cross-entropy that a recipe trains, for each of its templates."""
+    return [_of_template(recipe, number) for number in range(len(recipe.prepare.templates))]
+
+
+def _of_template(recipe: Recipe, number: int) -> dict[str, float]:
     total: dict[str, float] = {}
-    for term in train.objectives:
-        if term["name"] == "cross_entropy":
+    for term in recipe.train.objectives:
+        if term["name"] == "cross_entropy" and term.get("template") in (None, number):
             weights = _checked(
                 term.get("span_weights", DEFAULT_SPAN_WEIGHTS), "train.objectives: span_weights"
             )
