@@ -105,7 +105,7 @@ impl<'a> Collector<'a> {
             templates: config.template_names().collect(),
             writers,
             earlier,
-            choice: Choice::new(config, directory),
+            choice: Choice::new(config, directory)?,
             trials: config.dry_run.then(|| Trials::new(config, plan)),
             window: Window::new(config.packing, config.packing_window, config.max_length),
             domain_numbers: HashMap::new(),

@@ -1,8 +1,7 @@
 //! The choice among candidates that could all be kept: `over_cap`, then `not_sampled`.
 //!
 //! Both need every candidate before they can keep one. So, when either is on, what would be kept is put
-//! aside, what is more than memory is given for in a file of the draft directory, in input order, and
-//! taken up again when it is decided.
+//! aside in a file of the draft directory, in input order, and taken up again when it is decided.
 
 mod cap;
 mod mixture;
@@ -26,19 +25,19 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// The choice that `config` asks for, if it does; a file is made in `directory`.
+    /// The choice that `config` asks for, if it does; the file is made in `directory`.
     ///
     /// Without a directory the tokens themselves are not kept, only how many there are.
-    pub fn new(config: &Config, directory: Option<&Path>) -> Option<Self> {
+    pub fn new(config: &Config, directory: Option<&Path>) -> Result<Option<Self>> {
         let (cap, mixture) = (Self::cap(config), Mixture::new(&config.inputs, config.seed));
         if cap.is_none() && mixture.is_none() {
-            return None;
+            return Ok(None);
         }
-        Some(Self {
+        Ok(Some(Self {
             cap,
             mixture,
-            spill: Spill::new(directory),
-        })
+            spill: Spill::create(directory)?,
+        }))
     }
 
     /// The cap of `config`, of nothing yet.

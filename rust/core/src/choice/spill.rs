@@ -1,10 +1,7 @@
-//! Candidates put aside, in order, until it is decided which of them are kept.
-//!
-//! The first ones stay in memory, the others go to a file: of records of a few hundred tokens that is
-//! after a hundred thousand, and to write and read those took a tenth of the whole pass.
+//! Candidates put aside, on disk and in order, until it is decided which of them are kept.
 
 use std::fs::{self, File};
-use std::io::{BufReader, BufWriter, Read, Seek, Write};
+use std::io::{BufReader, BufWriter, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -15,8 +12,6 @@ use crate::tokenize::Run;
 /// The file's name in the draft directory; it is removed before anything is published.
 const SPILL_FILE: &str = "choice.spill";
 const KINDS: usize = SpanKind::ALL.len();
-/// Bytes that stay in memory.
-const MEMORY: usize = 128 << 20;
 /// Bytes of a run.
 const RUN_BYTES: usize = 5;
 /// Numbers at the head of each candidate.
@@ -54,30 +49,35 @@ pub struct Aside<'a> {
 /// Where candidates are put aside.
 #[derive(Debug)]
 pub struct Spill {
-    /// The first ones, no more than so many bytes of them if there may be a file.
-    memory: Vec<u8>,
-    most: usize,
-    /// The others.
-    file: Option<BufWriter<File>>,
-    /// Where the file is; in a dry run, which needs the lengths only, there is none.
-    path: Option<PathBuf>,
+    sink: Sink,
     bytes: Vec<u8>,
 }
 
-impl Spill {
-    /// Room in memory, and for what is more in `directory`, if anything is to be written.
-    pub fn new(directory: Option<&Path>) -> Self {
-        Self::with_memory(directory, MEMORY)
-    }
+#[derive(Debug)]
+enum Sink {
+    File(PathBuf, BufWriter<File>),
+    /// For a dry run, which needs the lengths only.
+    Lengths(Vec<u8>),
+}
 
-    fn with_memory(directory: Option<&Path>, most: usize) -> Self {
-        Self {
-            memory: Vec::new(),
-            most,
-            file: None,
-            path: directory.map(|directory| directory.join(SPILL_FILE)),
-            bytes: Vec::new(),
-        }
+impl Spill {
+    /// A file in `directory`, or none where nothing is written.
+    pub fn create(directory: Option<&Path>) -> Result<Self> {
+        let sink = match directory {
+            None => Sink::Lengths(Vec::new()),
+            Some(directory) => {
+                let path = directory.join(SPILL_FILE);
+                let file = File::options()
+                    .read(true)
+                    .write(true)
+                    .create_new(true)
+                    .open(&path)
+                    .map_err(Error::io(&path))?;
+                Sink::File(path, BufWriter::with_capacity(1 << 20, file))
+            }
+        };
+        let bytes = Vec::new();
+        Ok(Self { sink, bytes })
     }
 
     /// Puts a candidate aside.
@@ -108,55 +108,42 @@ impl Spill {
             bytes.push(run.kind);
             bytes.extend_from_slice(&run.tokens.to_le_bytes());
         }
-        let Some(path) = &self.path else {
-            self.memory.extend_from_slice(bytes);
-            return Ok(());
-        };
-        bytes.extend(aside.ids.iter().flat_map(|id| id.to_le_bytes()));
-        let file = match &mut self.file {
-            Some(file) => file,
-            None if self.memory.len() + bytes.len() <= self.most => {
-                self.memory.extend_from_slice(bytes);
-                return Ok(());
+        match &mut self.sink {
+            Sink::Lengths(all) => {
+                all.extend_from_slice(bytes);
+                Ok(())
             }
-            file => file.insert(create(path)?),
-        };
-        file.write_all(bytes).map_err(Error::io(path))
+            Sink::File(path, file) => {
+                bytes.extend(aside.ids.iter().flat_map(|id| id.to_le_bytes()));
+                file.write_all(bytes).map_err(Error::io(&*path))
+            }
+        }
     }
 
     /// Takes up every candidate in order, and removes the file.
     pub fn replay(self, mut take: impl FnMut(&Aside<'_>) -> Result<()>) -> Result<()> {
-        let Self {
-            memory, file, path, ..
-        } = self;
-        let has_tokens = path.is_some();
-        let path = path.unwrap_or_default();
-        read(&mut &memory[..], has_tokens, &mut take).map_err(Error::io(&path))??;
-        let Some(file) = file else {
-            return Ok(());
-        };
-        let taken = file
-            .into_inner()
-            .map_err(std::io::IntoInnerError::into_error)
-            .and_then(|mut file| {
-                file.rewind()?;
-                let mut file = BufReader::with_capacity(1 << 20, file);
-                read(&mut file, has_tokens, &mut take)
-            })
-            .map_err(Error::io(&path))?;
-        fs::remove_file(&path).map_err(Error::io(&path))?;
-        taken
+        match self.sink {
+            Sink::Lengths(all) => {
+                read(&mut Cursor::new(all), false, &mut take).map_err(Error::io(SPILL_FILE))?
+            }
+            Sink::File(path, file) => {
+                let taken = file
+                    .into_inner()
+                    .map_err(std::io::IntoInnerError::into_error)
+                    .and_then(|mut file| {
+                        file.rewind()?;
+                        read(
+                            &mut BufReader::with_capacity(1 << 20, file),
+                            true,
+                            &mut take,
+                        )
+                    })
+                    .map_err(Error::io(&path))?;
+                fs::remove_file(&path).map_err(Error::io(&path))?;
+                taken
+            }
+        }
     }
-}
-
-fn create(path: &Path) -> Result<BufWriter<File>> {
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .map_err(Error::io(path))?;
-    Ok(BufWriter::with_capacity(1 << 20, file))
 }
 
 /// Reads candidates to the end; the outer result is about the file, the inner one what `take` says.
@@ -272,19 +259,10 @@ mod tests {
             runs: &[],
             ..first
         };
-        let path = root.path().join(SPILL_FILE);
-        // None, one or both of them in memory.
-        for (directory, most, in_file) in [
-            (Some(root.path()), 0, true),
-            (Some(root.path()), 200, true),
-            (Some(root.path()), MEMORY, false),
-            (None, 0, false),
-        ] {
-            let mut spill = Spill::with_memory(directory, most);
+        for directory in [Some(root.path()), None] {
+            let mut spill = Spill::create(directory).unwrap();
             spill.write(&first).unwrap();
-            assert_eq!(spill.memory.is_empty(), most == 0 && in_file);
             spill.write(&second).unwrap();
-            assert_eq!(path.exists(), in_file);
             let mut count = 0;
             spill
                 .replay(|aside| {
@@ -308,7 +286,7 @@ mod tests {
 
     #[test]
     fn the_first_error_ends_it() {
-        let mut spill = Spill::new(None);
+        let mut spill = Spill::create(None).unwrap();
         let aside = Aside {
             example_id: 0,
             template: 0,
