@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+from limbeck.student_t import t_quantile
+
 __all__ = ["Accuracy", "measure_accuracy", "wilson_interval"]
 
 
@@ -105,26 +107,5 @@ def _effective_samples(rates: list[float], sizes: list[int], confidence: float) 
     # As many as if the samples were independent, and no more (a design effect of at least 1).
     most = questions**2 / math.fsum(1 / size for size in sizes)
     effective = min(most, share * (1 - share) / between) if between > 0 else most
-    level = (1 + confidence) / 2
-    ratio = _t_quantile(level, sum(sizes) - 1) / _t_quantile(level, questions - 1)
+    ratio = t_quantile(confidence, sum(sizes) - 1) / t_quantile(confidence, questions - 1)
     return effective * ratio**2
-
-
-def _t_quantile(level: float, freedom: int) -> float:
-    """Return Student's t quantile: exact for 1 and 2 degrees of freedom, else within 0.2 %.
-
-    Source: Abramowitz and Stegun 26.7.5.
-    """
-    if freedom == 1:
-        return math.tan(math.pi * (level - 0.5))
-    if freedom == 2:
-        side = 2 * level - 1
-        return side * math.sqrt(2 / (1 - side**2))
-    z = NormalDist().inv_cdf(level)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + sum(term / freedom**power for power, term in enumerate(terms, start=1))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limbeck.statistics import _t_quantile, measure_accuracy, wilson_interval
+from limbeck.statistics import measure_accuracy, wilson_interval
 
 
 def rows(correct, questions):
@@ -90,13 +90,6 @@ def test_one_question_is_one_observation():
 def test_nothing_to_measure_is_refused(outcomes):
     with pytest.raises(ValueError, match="at least one"):
         measure_accuracy(outcomes)
-
-
-@pytest.mark.parametrize(
-    ("freedom", "expected"), [(1, 12.7062), (2, 4.3027), (3, 3.1824), (10, 2.2281), (99, 1.9842)]
-)
-def test_t_quantiles_of_the_tables(freedom, expected):
-    assert _t_quantile(0.975, freedom) == pytest.approx(expected, rel=2e-3)
 
 
 @pytest.mark.parametrize(
