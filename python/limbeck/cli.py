@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
 
-    from limbeck.config import SectionT
+    from limbeck.config import Recipe, SectionT
     from limbeck.stages import Progress, Stage, Watch
 
 app = typer.Typer(
@@ -96,11 +96,23 @@ def run(
         for stage in plan(recipes):
             state = "done" if stage.is_done() else "to do"
             out().print(f"{state:6} {stage.name:24} {stage.output}", markup=False)
+        for recipe in recipes:
+            out().print(f"memory {recipe.method:24} {_memory(recipe)}", markup=False)
         return
     with _watching() as watch:
         page = walk(recipes, watch=watch)
     out().print(results_table(recipes[0].output_dir))
     out().print(f"report: {page}", markup=False)
+
+
+def _memory(recipe: Recipe) -> str:
+    """What training takes on a GPU, or why that is not known."""
+    from limbeck.footprint import footprint
+
+    try:
+        return str(footprint(recipe))
+    except InputError as error:
+        return f"not known; {error}"
 
 
 @app.command()

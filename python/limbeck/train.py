@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from limbeck.config import Train
     from limbeck.data import Survey
     from limbeck.tasks import Question
-    from limbeck.trainer import DistillConfig, DistillTrainer
+    from limbeck.trainer import DistillTrainer
 
 Progress = Callable[[int, int, str], None]
 
@@ -95,7 +95,9 @@ def train(
     with args.main_process_first(local=False):  # one process clears up, the others find it done
         checkpoint = _resume(work_dir, key)
     model = load_student(
-        student, tokenizer_length=len(tokenizer), dtype=_weight_dtype(args, settings.use_peft)
+        student,
+        tokenizer_length=len(tokenizer),
+        dtype=weight_dtype(use_peft=settings.use_peft, bf16=args.bf16),
     )
     added = _ids(tokenizer, manifest["render"]["added_tokens"])
     with quiet():
@@ -166,8 +168,8 @@ def check_settings(settings: Train) -> None:
     arguments(settings, Path("checkpoints"), 0, validated=True)
 
 
-def _weight_dtype(args: DistillConfig, use_peft: bool) -> Any:
-    """Return the dtype of the student's weights.
+def weight_dtype(*, use_peft: bool, bf16: bool | None) -> Any:
+    """Return the dtype of the student's weights; `bf16` says whether arithmetic is.
 
     Weights that are trained stay fp32, autocast lowers the arithmetic: at a learning rate of 2e-5
     an update is smaller than the spacing of bf16 and would be rounded away. The frozen base of an
@@ -175,7 +177,7 @@ def _weight_dtype(args: DistillConfig, use_peft: bool) -> Any:
     """
     import torch
 
-    return torch.bfloat16 if use_peft and args.bf16 else torch.float32
+    return torch.bfloat16 if use_peft and bf16 else torch.float32
 
 
 def _manifest(prepared: Path) -> dict[str, Any]:
