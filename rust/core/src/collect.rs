@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::candidate::{Accepted, Batch, Rendered, State};
+use crate::batch::{Accepted, Batch, Rendered, State};
 use crate::choice::{Aside, Choice};
 use crate::config::Config;
 use crate::error::{Error, Result};

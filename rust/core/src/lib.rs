@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod balance;
+pub mod batch;
 pub mod candidate;
 pub mod chat;
 pub mod choice;

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use crate::candidate::{Batch, Worker};
+use crate::batch::Batch;
+use crate::candidate::Worker;
 use crate::collect::Collector;
 use crate::config::Config;
 use crate::error::{Error, Result};
