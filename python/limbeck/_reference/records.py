@@ -50,10 +50,42 @@ class Record:
     way: str | None = None
 
 
+def unlisted(content: bytes) -> bytes:
+    """The records of a list `[{…}, {…}]` as lines, each byte in its place; twin of `read/list.rs`.
+
+    Raises:
+        ValueError: The list does not end.
+    """
+    if not content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+        return content
+    turned, depth, in_string, is_escaped = bytearray(content), 0, False, False
+    for place, byte in enumerate(content):
+        character = chr(byte)
+        if in_string:
+            in_string = is_escaped or character != '"'
+            is_escaped = character == "\\" and not is_escaped
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            depth += 1
+            if depth == 1:
+                turned[place] = ord(" ")
+        elif character in "]}":
+            depth -= 1
+            if depth == 0:
+                turned[place] = ord(" ")
+                return bytes(turned)
+        elif character == "," and depth == 1:
+            turned[place] = ord("\n")
+        elif character in "\r\n" and depth:
+            turned[place] = ord(" ")
+    raise ValueError("a list of records that does not end")
+
+
 def lines(content: bytes) -> Iterator[Line]:
     """The lines of a file; a byte order mark is skipped, blank lines are none."""
     byte_offset = 0
-    for number, line in enumerate(content.split(b"\n"), start=1):
+    for number, line in enumerate(unlisted(content).split(b"\n"), start=1):
         text = line.removeprefix(b"\xef\xbb\xbf") if byte_offset == 0 else line
         if text.strip(b" \t\r\n"):
             yield Line(number, byte_offset, text)

@@ -8,6 +8,7 @@ mod columns;
 mod json;
 mod json_row;
 mod lines;
+mod list;
 mod plain;
 mod stream;
 mod table;
@@ -285,17 +286,18 @@ fn open(input: &Input, waiting: &mut dyn FnMut() -> Result<()>) -> Result<(Sourc
 
 /// What reading `name` said.
 fn failed(name: &str, fault: io::Error) -> Error {
-    let broken = fault
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<unpack::Broken>());
-    match broken {
-        Some(broken) => Error::input(
+    let inner = fault.get_ref();
+    if let Some(broken) = inner.and_then(|inner| inner.downcast_ref::<unpack::Broken>()) {
+        return Error::input(
             format!("{name}: byte {}", broken.packed_bytes),
             broken.to_string(),
             "fetch or pack the file again",
-        ),
-        None => Error::io(name)(fault),
+        );
     }
+    if let Some(unended) = inner.and_then(|inner| inner.downcast_ref::<list::Unended>()) {
+        return Error::input(name, unended.to_string(), "fetch the file again");
+    }
+    Error::io(name)(fault)
 }
 
 fn unreadable(name: &str, fault: &io::Error) -> Error {

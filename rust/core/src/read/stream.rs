@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 
+use super::list::List;
 use super::unpack::{Codec, Unpacked};
 use crate::error::{Error, Result};
 
@@ -43,6 +44,8 @@ const UNPACK: &str = "unpack it, or pack it with gzip, zstd or xz";
 pub struct Bytes {
     head: io::Cursor<Vec<u8>>,
     body: Body,
+    /// Makes lines of a list; none for what is no text.
+    list: Option<List>,
 }
 
 enum Body {
@@ -62,7 +65,8 @@ impl Bytes {
             let content = Content::of(name, &head)?;
             let head = io::Cursor::new(head);
             let body = Body::Plain(source);
-            return Ok((content, Self { head, body }));
+            let list = (content == Content::Lines).then(List::default);
+            return Ok((content, Self { head, body, list }));
         };
         let whole = Box::new(io::Cursor::new(head).chain(source));
         let mut unpacked = Unpacked::begin(codec, whole).map_err(Error::io(name))?;
@@ -73,7 +77,8 @@ impl Bytes {
         }
         let head = io::Cursor::new(head);
         let body = Body::Packed(unpacked);
-        Ok((Content::Lines, Self { head, body }))
+        let list = Some(List::default());
+        Ok((Content::Lines, Self { head, body, list }))
     }
 
     /// Bytes of the packed file that were used so far; `None` for one that is not packed.
@@ -87,11 +92,18 @@ impl Bytes {
 
 impl Read for Bytes {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match (self.head.read(buffer)?, &mut self.body) {
+        let count = match (self.head.read(buffer)?, &mut self.body) {
             (0, Body::Plain(source)) => source.read(buffer),
             (0, Body::Packed(unpacked)) => unpacked.read(buffer),
             (count, _) => Ok(count),
+        }?;
+        if let Some(list) = &mut self.list {
+            list.turn(&mut buffer[..count]);
+            if count == 0 && !buffer.is_empty() {
+                list.end()?;
+            }
         }
+        Ok(count)
     }
 }
 
