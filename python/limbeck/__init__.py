@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from limbeck import recipes
+    from limbeck.compare import compare
     from limbeck.errors import InputError
     from limbeck.evaluate import evaluate
     from limbeck.generate import generate
@@ -32,6 +33,7 @@ __all__ = [
     "DistillTrainer",
     "InputError",
     "Manifest",
+    "compare",
     "evaluate",
     "generate",
     "inspect",
@@ -51,6 +53,7 @@ _MODULES = {
     **{
         stage: f"limbeck.{stage}"
         for stage in (
+            "compare",
             "evaluate",
             "generate",
             "inspect",

@@ -22,7 +22,10 @@ from limbeck.visible import visible
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
+    from limbeck.compare.schedule import Listener
+    from limbeck.compare.workers import Event
     from limbeck.config import Recipe, SectionT
     from limbeck.stages import Progress, Stage, Watch
 
@@ -338,6 +341,33 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    file: Annotated[Path, typer.Argument(help="A recipe with `methods` and `seeds`.")],
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option(help="Show the cells and stop.")] = False,
+) -> None:
+    """Train and test several methods at several seeds, and say what can be concluded."""
+    from limbeck.compare import compare as compare_methods
+    from limbeck.compare.cell import is_finished
+    from limbeck.compare.console import comparison_table
+    from limbeck.compare.plan import plan_comparison
+    from limbeck.compare.schedule import check_cells
+
+    if dry_run:
+        comparison = plan_comparison(file, overrides or [])
+        check_cells(comparison)
+        for cell in comparison.cells:
+            state = "done" if is_finished(cell) else "to do"
+            out().print(f"{state:6} {cell.name:32} {cell.recipe.output_dir}", markup=False)
+        return
+    with _listening() as listener:
+        summary = compare_methods(file, overrides=overrides or [], listener=listener)
+    out().print(comparison_table(summary))
+    if summary.failed:
+        sys.exit(1)
+
+
+@app.command()
 def report(
     run_dir: Annotated[Path, typer.Argument(help="The output directory of a run.")],
     output: Annotated[Path | None, typer.Option(help="Default: report.html in it.")] = None,
@@ -396,6 +426,31 @@ def _watching() -> Iterator[Watch]:
                 err().print(f"limbeck: {warning}", style="yellow", markup=False)
 
         yield watch
+
+
+@contextmanager
+def _listening() -> Iterator[Listener]:
+    """A bar for each job that runs and a line for each that ended."""
+    with _bars() as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def listen(event: Event) -> None:
+            if event.job not in tasks:
+                tasks[event.job] = bars.add_task(event.job, total=None, text="")
+            if not event.is_last:
+                bars.update(
+                    tasks[event.job],
+                    completed=event.done,
+                    total=event.total or None,
+                    text=event.stage,
+                )
+                return
+            bars.remove_task(tasks.pop(event.job))
+            state = "done" if event.error is None else f"failed: {visible(event.error)}"
+            style = None if event.error is None else "red"
+            err().print(f"{event.job:32} {state}", markup=False, style=style)
+
+        yield listen
 
 
 def _unseen(done: int, total: int, text: str) -> None:

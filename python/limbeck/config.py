@@ -263,6 +263,9 @@ class Evaluate(Section):
         None, ge=1, description="default: what the training data of the student call for"
     )
     batch_size: int = Field(64, ge=1)
+    seed: int | None = Field(
+        None, ge=0, description="of the questions and samples; default: the recipe's"
+    )
 
     _spelled = field_validator("tasks", mode="before")(_spell)
 

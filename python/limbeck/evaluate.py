@@ -67,7 +67,7 @@ def evaluate(
         tasks: Tasks or record files, as `limbeck.tasks.load` reads them.
         output_dir: Where the files go; made if missing.
         settings: Number of questions, how to decode, and how many samples vote.
-        seed: Of questions and sampling.
+        seed: Of questions and sampling, where the settings name none.
         held_out: Questions of the student's validation split.
         progress: Told answers done, answers in all, and a text.
 
@@ -76,6 +76,7 @@ def evaluate(
     """
     from limbeck.generate import Generator
 
+    seed = seed if settings.seed is None else settings.seed
     questions = _questions(tasks, settings.questions, seed)
     generator = Generator(student)
 

@@ -5,7 +5,7 @@ limbeck run recipe.yaml        # or no recipe: the embedded default
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -63,12 +63,17 @@ def run(
     root = recipes[0].output_dir
     root.mkdir(parents=True, exist_ok=True)
     (root / "recipe.yaml").write_text(dump(recipes), "utf-8")
+    walk(stages, watch)
+    return report(root)
+
+
+def walk(stages: Iterable[Stage], watch: Watch | None = None) -> None:
+    """Walk stages in their order, skipping those whose inputs have not changed."""
     for stage in stages:
         done = stage.is_done()
         with watch(stage, done) if watch else nullcontext(_silent) as progress:
             if not done:
                 stage.walk(progress)
-    return report(root)
 
 
 def plan(recipes: Sequence[Recipe]) -> list[Stage]:
@@ -89,19 +94,30 @@ def plan(recipes: Sequence[Recipe]) -> list[Stage]:
     records = expand(first.data.sources) if first.data.paths else []
     for recipe in recipes:
         _check_apart(recipe, records)
+    stages += plan_shared(first, root, records)
     if first.data.tasks:
-        teach = _teach(first, root / "teach")
-        records = [Source(path=str(teach.output / "records.jsonl"))]
-        stages.append(teach)
-    if isinstance(first.student, StudentSpec):
-        base = _base(first.student, first.seed, records, root / "base")
-        start = str(base.output)
-        stages.append(base)
-    else:
-        start = first.student
+        records = [Source(path=str(root / "teach" / "records.jsonl"))]
+    start = str(root / "base") if isinstance(first.student, StudentSpec) else first.student
     for recipe in recipes:
         output_dir = root / recipe.method if len(recipes) > 1 else root
         stages += _method(recipe, records, start, output_dir, [each.method for each in recipes])
+    return stages
+
+
+def plan_shared(recipe: Recipe, root: Path, records: Sequence[Source]) -> list[Stage]:
+    """The stages that do not depend on the method: records of tasks, a student from a config.
+
+    Args:
+        recipe: Any of the run's.
+        root: Where `teach/` and `base/` go.
+        records: The record files, where no tasks make them.
+    """
+    stages = []
+    if recipe.data.tasks:
+        stages.append(_teach(recipe, root / "teach"))
+        records = [Source(path=str(root / "teach" / "records.jsonl"))]
+    if isinstance(recipe.student, StudentSpec):
+        stages.append(_base(recipe.student, recipe.seed, records, root / "base"))
     return stages
 
 
@@ -289,7 +305,7 @@ def _teach(recipe: Recipe, output: Path) -> Stage:
     )
 
 
-def _base(spec: StudentSpec, seed: int, records: list[Source], output: Path) -> Stage:
+def _base(spec: StudentSpec, seed: int, records: Sequence[Source], output: Path) -> Stage:
     paths = [Path(source.path) for source in records]
 
     def create(_: Progress) -> None:

@@ -45,7 +45,7 @@ def test_help_lists_each_command_and_each_has_help(tmp_path: Path) -> None:
     text = call("--help", cwd=tmp_path)
     for name in (
         *("run", "prepare", "inspect", "targets", "train"),
-        *("generate", "evaluate", "report", "env"),
+        *("generate", "evaluate", "compare", "report", "env"),
     ):
         assert f"\n  {name} " in text
         assert "--help" in call(name, "--help", cwd=tmp_path)
@@ -107,6 +107,7 @@ def test_broken_records_are_rejected_or_with_strict_refused(desk: Path) -> None:
         (("train", "absent", "--student", "absent", "--output-dir", "out"), "absent"),
         (("generate", "absent", "1 + 1"), "absent"),
         (("evaluate", "absent", "--tasks", "coin_flip"), "absent"),
+        (("compare", "absent.yaml"), "absent.yaml"),
         (("report", "absent"), "absent"),
     ],
 )

@@ -50,7 +50,7 @@ def load(path: Path | None = None, overrides: Sequence[str] = ()) -> tuple[Recip
                 all(a == b for a, b in zip(error.path, keys, strict=False)) for keys, _ in changes
             )
             at = (str(n), *error.path) if listed else error.path
-            place = "" if overridden else _place(at, places)
+            place = "" if overridden else place_of(at, places)
             raise InputError(f"{place}{error}") from None
     return tuple(recipes)
 
@@ -59,7 +59,7 @@ def _resolve(values: Mapping[str, Any], changes: Sequence[tuple[Keys, Any]]) -> 
     # A change inside a list waits for the method, whose own list it may be.
     inside = [any(key.isdecimal() for key in keys) for keys, _ in changes]
     for (keys, value), later in zip(changes, inside, strict=True):
-        values = values if later else merge(values, _nest(keys, value))
+        values = values if later else merge(values, nest(keys, value))
     methods = values.get("method")
     if not methods:
         raise RecipeError(("method",), f"missing; add one of {', '.join(METHODS)}")
@@ -87,7 +87,7 @@ def load_stage(path: Path) -> Recipe:
     try:
         return _resolve(merge(elsewhere, values), ())[0]
     except RecipeError as error:
-        raise InputError(f"{_place(error.path, places)}{error}") from None
+        raise InputError(f"{place_of(error.path, places)}{error}") from None
 
 
 def override(section: SectionT, overrides: Sequence[str]) -> SectionT:
@@ -161,8 +161,9 @@ def _method(name: Any) -> Any:
     return METHODS[name]
 
 
-def _nest(keys: Keys, value: Any) -> dict[str, Any]:
-    return {keys[0]: _nest(keys[1:], value) if len(keys) > 1 else value}
+def nest(keys: Keys, value: Any) -> dict[str, Any]:
+    """A value under a path of keys, as mappings."""
+    return {keys[0]: nest(keys[1:], value) if len(keys) > 1 else value}
 
 
 def _replace(section: SectionT, keys: Keys, value: Any) -> SectionT:
@@ -204,7 +205,8 @@ def _lines(node: yaml.Node, path: Path, above: Keys = ()) -> dict[Keys, str]:
     return places
 
 
-def _place(keys: Keys, places: Mapping[Keys, str]) -> str:
+def place_of(keys: Keys, places: Mapping[Keys, str]) -> str:
+    """`file:line: ` of a path of keys, or of what stands nearest above it; "" where none does."""
     for n in range(len(keys), 0, -1):
         if keys[:n] in places:
             return f"{places[keys[:n]]}: "

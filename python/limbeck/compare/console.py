@@ -1,0 +1,66 @@
+"""A comparison as a table for a terminal, and its conclusions in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from limbeck.compare.summary import ComparisonSummary, p_text
+from limbeck.report.words import count, percent
+from limbeck.visible import visible
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from limbeck.crossed import Mean
+
+__all__ = ["comparison_table"]
+
+
+def comparison_table(summary: ComparisonSummary) -> RenderableType:
+    """Every arm with its accuracy, its difference to the baseline and its cost.
+
+    Args:
+        summary: What `compare` returned.
+    """
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("arm", no_wrap=True)
+    for heading in ("accuracy", "95 %", "n", "difference", "95 %", "p (Holm)", "tokens", "/answer"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for arm in summary.arms:
+        contrast = summary.contrast(arm.name)
+        compared = ["–", "–", "–"]
+        if contrast is not None:
+            found = contrast.difference
+            compared = [
+                f"{100 * found.mean:+.1f}",
+                f"{100 * found.low:+.1f} – {100 * found.high:+.1f}",
+                p_text(contrast.p_holm),
+            ]
+        table.add_row(
+            Text(visible(arm.name)),
+            *_accuracy(arm.accuracy),
+            *compared,
+            count(arm.tokens),
+            f"{arm.tokens_per_answer:.1f}",
+        )
+        if arm.vote is not None and arm.tokens_per_vote is not None:
+            table.add_row(
+                "  vote", *_accuracy(arm.vote), "", "", "", "", f"{arm.tokens_per_vote:.1f}"
+            )
+    lines: list[RenderableType] = [table] if summary.arms else []
+    lines += [Text(visible(each.sentence)) for each in summary.contrasts]
+    lines += [
+        Text(f"failed: {visible(name)}: {visible(error)}", style="red")
+        for name, error in summary.failed.items()
+    ]
+    return Group(*lines)
+
+
+def _accuracy(found: Mean) -> tuple[str, str, str]:
+    interval = f"{100 * found.low:.1f} – {100 * found.high:.1f}"
+    return percent(found.mean), interval, f"{found.seeds} × {count(found.questions)}"

@@ -1,0 +1,82 @@
+"""What a finished cell has to tell: every question's share of right answers, and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from limbeck.compare.cell import Spent, read_spent
+from limbeck.compare.plan import Cell
+from limbeck.errors import InputError
+from limbeck.report.formats import Sample, Training, read_json, read_lines
+from limbeck.vote import vote
+
+__all__ = ["Outcome", "read_outcome"]
+
+Question = tuple[str, str, str]
+"""Task, question and gold answer."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A cell's results.
+
+    Attributes:
+        rates: Share of right answers of each question.
+        tokens_per_answer: Mean number of tokens generated for one.
+        votes: The same of votes over its samples, where the recipe asks for them.
+        tokens_per_vote: Mean number of tokens generated for one.
+        spent: Tokens that its student cost.
+        steps: Of the optimizer.
+        examples: That training saw.
+        seconds: Of training.
+    """
+
+    rates: dict[Question, float]
+    tokens_per_answer: float
+    votes: dict[Question, float] | None
+    tokens_per_vote: float | None
+    spent: Spent
+    steps: int
+    examples: int
+    seconds: float
+
+
+def read_outcome(cell: Cell) -> Outcome:
+    """Read what a finished cell left.
+
+    Raises:
+        InputError: A file is missing or damaged.
+    """
+    root = cell.recipe.output_dir
+    asked: dict[Question, list[Sample]] = {}
+    for row in read_lines(Sample, root / "evaluate" / "results.jsonl"):
+        asked.setdefault((row.task, row.question, row.gold), []).append(row)
+    training = read_json(Training, root / "student" / "training.json")
+    if training is None or not asked:
+        raise InputError(f"{root}: no results in it; run the comparison again")
+    size = cell.recipe.evaluate.vote
+    rows = [row for own in asked.values() for row in own]
+    tokens = sum(row.tokens_generated for row in rows)
+    return Outcome(
+        rates={key: _share([row.correct for row in own]) for key, own in asked.items()},
+        tokens_per_answer=tokens / len(rows),
+        votes=None if size is None else {key: _votes(own, size) for key, own in asked.items()},
+        tokens_per_vote=None if size is None else size * tokens / len(rows),
+        spent=read_spent(root),
+        steps=training.steps,
+        examples=training.examples_seen,
+        seconds=training.seconds,
+    )
+
+
+def _votes(rows: list[Sample], size: int) -> float:
+    """Return how often the votes of each `size` samples in turn are right."""
+    from limbeck._native import answers_equal
+
+    groups = [rows[first : first + size] for first in range(0, len(rows), size)]
+    answers = [vote([row.answer for row in group]).answer for group in groups]
+    return _share([each is not None and answers_equal(each, rows[0].gold) for each in answers])
+
+
+def _share(right: list[bool]) -> float:
+    return sum(right) / len(right)
