@@ -344,21 +344,16 @@ def evaluate(
 def compare(
     file: Annotated[Path, typer.Argument(help="A recipe with `methods` and `seeds`.")],
     overrides: Overrides = None,
-    dry_run: Annotated[bool, typer.Option(help="Show the cells and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Show cells and estimate, and stop.")] = False,
 ) -> None:
     """Train and test several methods at several seeds, and say what can be concluded."""
     from limbeck.compare import compare as compare_methods
-    from limbeck.compare.cell import is_finished
     from limbeck.compare.console import comparison_table
-    from limbeck.compare.plan import plan_comparison
-    from limbeck.compare.schedule import check_cells
+    from limbeck.compare.preview import preview
 
+    for line in preview(file, overrides or []):
+        err().print(visible(line, keep="\n"), markup=False)
     if dry_run:
-        comparison = plan_comparison(file, overrides or [])
-        check_cells(comparison)
-        for cell in comparison.cells:
-            state = "done" if is_finished(cell) else "to do"
-            out().print(f"{state:6} {cell.name:32} {cell.recipe.output_dir}", markup=False)
         return
     with _listening() as listener:
         summary = compare_methods(file, overrides=overrides or [], listener=listener)

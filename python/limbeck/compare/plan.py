@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -121,6 +122,11 @@ class Comparison:
     def output_dir(self) -> Path:
         """Where everything goes."""
         return self.cells[0].recipe.output_dir.parents[2]
+
+    @property
+    def threads(self) -> int:
+        """Of PyTorch in each process, so that all together take the cores that there are."""
+        return max(1, (os.cpu_count() or 1) // min(self.settings.processes, len(self.cells)))
 
 
 def cell_name(arm: str, seed: int) -> str:

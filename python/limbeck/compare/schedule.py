@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,8 +106,7 @@ def walk_cells(comparison: Comparison, listener: Listener) -> dict[str, str]:
         What went wrong, by the names of the cells that failed.
     """
     queue = _queue(comparison)
-    processes = min(comparison.settings.processes, max(1, len(queue.jobs)))
-    pool = Pool(processes, threads=max(1, (os.cpu_count() or 1) // processes))
+    pool = Pool(comparison.settings.processes, threads=comparison.threads)
     try:
         while queue.needs or not pool.is_idle:
             while pool.has_room and (job := queue.take()):

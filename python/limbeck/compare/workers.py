@@ -104,7 +104,9 @@ class Pool:
 
     def close(self) -> None:
         """End all workers, also those that are at work."""
-        for worker in [*self._idle, *(worker for worker, _ in self._busy.values())]:
+        for worker in self._idle:
+            worker.dismiss()
+        for worker, _ in self._busy.values():
             worker.stop()
         self._idle.clear()
         self._busy.clear()
@@ -128,7 +130,13 @@ class _Worker:
             return "was killed (signal 9), as it is when memory runs out; use fewer `processes`"
         return f"was killed by signal {-code}" if code and code < 0 else f"ended with code {code}"
 
+    def dismiss(self) -> None:
+        """Let a worker that waits for a job go in its own time."""
+        self.connection.close()
+        self._process.join()
+
     def stop(self) -> None:
+        """End a worker whatever it does."""
         self.connection.close()
         self._process.terminate()
         self._process.join()
@@ -147,6 +155,7 @@ def _work(connection: Connection, threads: int) -> None:
 
 def _walk(job: Any, connection: Connection) -> Event:
     from limbeck.compare.cell import walk_cell, walk_shared
+    from limbeck.compare.estimate import Trial, walk_trial
 
     @contextmanager
     def watch(stage: Stage, done: bool) -> Iterator[Progress]:
@@ -155,6 +164,8 @@ def _walk(job: Any, connection: Connection) -> Event:
         yield lambda done, total, _: connection.send(Event(job.name, stage.name, done, total))
 
     try:
+        if isinstance(job, Trial):
+            return walk_trial(job)
         if isinstance(job, Cell):
             walk_cell(job, watch)
         else:
