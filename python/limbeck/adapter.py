@@ -1,61 +1,80 @@
-"""LoRA in which the rows of added tokens are trained too.
+"""LoRA in which the rows of added tokens are trained too, or those rows alone.
 
-A token that the method adds (`<|sem|>`) has no meaning before training, so its embedding row, and
-with an untied head its output row, must move although everything around them is frozen.
+A token that the method adds (`<|sem|>`, a soft prompt) has no meaning before training, so its
+embedding row, and with an untied head its output row, must move although everything around them is
+frozen. A soft prompt is never written, so its output rows stay as they are: near the mean of all,
+where a token is less likely than an average one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from limbeck.errors import InputError
 
 if TYPE_CHECKING:
-    from peft import LoraConfig
+    from peft import PeftConfig
     from torch import nn
 
     from limbeck.config import Train
 
 
-def lora_config(model: Any, settings: Train, token_ids: Sequence[int]) -> LoraConfig:
+def adapter_config(
+    model: Any, settings: Train, token_ids: Sequence[int], *, unwritten: Collection[int] = ()
+) -> PeftConfig:
     """Return the PEFT configuration of a recipe.
 
     Args:
         model: The student that it will wrap; names its embeddings.
-        settings: The recipe's `train` section.
+        settings: The recipe's `train` section; without `lora_target_modules` only rows are trained.
         token_ids: Ids of the tokens whose rows are trained.
+        unwritten: Those of them that the student never writes.
 
     Raises:
-        InputError: PEFT is not installed.
+        InputError: PEFT is not installed, or nothing would be trained.
     """
     try:
-        from peft import LoraConfig
+        from peft import LoraConfig, TrainableTokensConfig
     except ImportError as error:
         raise InputError("train.use_peft: PEFT is missing; install `limbeck[peft]`") from error
 
     modules = settings.lora_target_modules
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=settings.lora_r,
-        lora_alpha=settings.lora_alpha,
-        lora_dropout=settings.lora_dropout,
-        target_modules=modules if isinstance(modules, str) else list(modules),
-        trainable_token_indices=_token_rows(model, token_ids) if token_ids else None,
+    rows = _token_rows(model, token_ids, unwritten) if token_ids else None
+    if modules:
+        return LoraConfig(
+            task_type="CAUSAL_LM",
+            r=settings.lora_r,
+            lora_alpha=settings.lora_alpha,
+            lora_dropout=settings.lora_dropout,
+            target_modules=modules if isinstance(modules, str) else list(modules),
+            trainable_token_indices=rows,
+        )
+    if rows is None:
+        raise InputError(
+            "train.lora_target_modules: empty, and the method adds no tokens, so nothing would be "
+            "trained; name modules, or set prepare.soft_prompt"
+        )
+    # PEFT takes one list for all matrices here: where some token is written, each has a row in all.
+    return TrainableTokensConfig(
+        task_type="CAUSAL_LM", target_modules=list(rows), token_indices=list(token_ids)
     )
 
 
-def _token_rows(model: Any, token_ids: Sequence[int]) -> dict[str, list[int]]:
+def _token_rows(
+    model: Any, token_ids: Sequence[int], unwritten: Collection[int]
+) -> dict[str, list[int]]:
     """Say which rows of which matrices are trained.
 
     By name, since the list form reaches the input embedding only: with an untied head the token
     would then never be emitted. A tied head follows its embedding and is not named.
     """
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-    matrices = [embedding]
-    if head is not None and head.weight is not embedding.weight:
-        matrices.append(head)
-    return {_name_of(model, matrix): list(token_ids) for matrix in matrices}
+    rows = {_name_of(model, embedding): list(token_ids)}
+    written = [each for each in token_ids if each not in unwritten]
+    if head is not None and head.weight is not embedding.weight and written:
+        rows[_name_of(model, head)] = written
+    return rows
 
 
 def _name_of(model: nn.Module, module: nn.Module) -> str:

@@ -148,6 +148,9 @@ class Prepare(Section):
     style: Literal["auto", "plain", "chat"] = "auto"
     chat_variables: dict[str, Any] = Field({})
     eos_token: str | None = None
+    soft_prompt: int = Field(
+        0, ge=0, le=1024, description="added tokens at the start of every example; 0 for none"
+    )
     max_length: int = Field(2048, ge=1, description="tokens of a row, and of an example at most")
     min_length: int = Field(0, ge=0, description="tokens of an example at least")
     packing: Literal["bfd", "domain_balanced", "none"] = "bfd"
@@ -225,8 +228,13 @@ class Train(Section):
     lora_r: int = Field(16, ge=1)
     lora_alpha: int = Field(32, ge=1)
     lora_dropout: float = Field(0.0, ge=0.0, lt=1.0)
-    lora_target_modules: str | tuple[str, ...] = "all-linear"
+    lora_target_modules: str | tuple[str, ...] = Field(
+        "all-linear", description="an empty list trains the rows of added tokens and nothing else"
+    )
     merge_adapter: bool = True
+    soft_prompt_mlp: int = Field(
+        0, ge=0, description="width of the network the soft prompt is trained through; 0 for none"
+    )
     validation_questions: int = Field(
         200, ge=1, description="held-out questions that are answered to judge a checkpoint, at most"
     )

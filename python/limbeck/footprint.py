@@ -115,9 +115,12 @@ def footprint(recipe: Recipe) -> Footprint:
         if recipe.train.use_peft:
             from peft import get_peft_model
 
-            from limbeck.adapter import lora_config
+            from limbeck.adapter import adapter_config
 
-            model = get_peft_model(model, lora_config(model, recipe.train, ()))
+            # Which rows are trained makes no difference to their number.
+            rows = range(recipe.prepare.soft_prompt)
+            adapter = adapter_config(model, recipe.train, rows, unwritten=rows)
+            model = get_peft_model(model, adapter)
     trained = [each for each in model.parameters() if each.requires_grad]
     batch = int(values.get("per_device_train_batch_size", 8))  # transformers' default
     shape = (batch, recipe.prepare.max_length)

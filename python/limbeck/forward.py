@@ -51,11 +51,7 @@ def attach(student: Any, objectives: Sequence[Objective]) -> Head:
     module = nn.ModuleDict({objective.name: objective for objective in objectives})
     module.to(next(student.parameters()).device)
     student.add_module(SUBMODULE, module)
-    # Respected when saving and when checking what a checkpoint lacks.
-    model._keys_to_ignore_on_save = {
-        *(model._keys_to_ignore_on_save or ()),
-        *(f"{SUBMODULE}.{key}" for key in module.state_dict()),
-    }
+    keep_apart(student, SUBMODULE, module)
 
     @functools.wraps(ordinary)
     def forward(*args: Any, **kwargs: Any) -> Any:
@@ -69,6 +65,22 @@ def attach(student: Any, objectives: Sequence[Objective]) -> Head:
 
     student.forward = forward
     return head
+
+
+def keep_apart(student: nn.Module, name: str, module: nn.Module) -> None:
+    """Keep a submodule that was added to a student out of the student's own checkpoint.
+
+    Args:
+        student: The student, which PEFT may have wrapped.
+        name: The submodule's name.
+        module: The submodule.
+    """
+    model = causal_model(student)
+    # Respected when saving and when checking what a checkpoint lacks.
+    model._keys_to_ignore_on_save = {
+        *(model._keys_to_ignore_on_save or ()),
+        *(f"{name}.{key}" for key in module.state_dict()),
+    }
 
 
 def hidden_states(decoder: nn.Module, input_ids: Tensor, position_ids: Tensor) -> Tensor:

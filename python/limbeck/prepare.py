@@ -312,6 +312,7 @@ def native_config(
         "chat_template": None,
         "chat_variables": settings.pop("chat_variables"),
         "eos_token": settings.pop("eos_token"),
+        "soft_prompt": settings.pop("soft_prompt"),
         "added_tokens": [token for control, token in CONTROLS.items() if control in written],
     }
     decided = {

@@ -58,9 +58,9 @@ def train(
         InputError: A setting is unknown, the student or the data cannot be read, or an example
             would train nothing.
     """
-    from transformers import AutoTokenizer, PrinterCallback
+    from transformers import AutoTokenizer, PrinterCallback, set_seed
 
-    from limbeck.adapter import lora_config
+    from limbeck.adapter import adapter_config
     from limbeck.arguments import arguments
     from limbeck.data import load_prepared, survey
     from limbeck.model import check_student, load_student, quiet
@@ -94,12 +94,17 @@ def train(
     key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
     with args.main_process_first(local=False):  # one process clears up, the others find it done
         checkpoint = _resume(work_dir, key)
+    set_seed(args.seed)  # the rows of added tokens are drawn
     model = load_student(
         student,
         tokenizer_length=len(tokenizer),
         dtype=weight_dtype(use_peft=settings.use_peft, bf16=args.bf16),
     )
     added = _ids(tokenizer, manifest["render"]["added_tokens"])
+    prompt = _soft_prompt_ids(tokenizer, manifest["render"], settings)
+    adapter = (
+        adapter_config(model, settings, added, unwritten=prompt) if settings.use_peft else None
+    )
     with quiet():
         trainer = _trainer(
             held_out,
@@ -109,8 +114,9 @@ def train(
             args=args,
             train_dataset=dataset,
             processing_class=tokenizer,
-            peft_config=lora_config(model, settings, added) if settings.use_peft else None,
+            peft_config=adapter,
             targets=store,
+            soft_prompt=(prompt, settings.soft_prompt_mlp) if settings.soft_prompt_mlp else None,
             callbacks=[_progress_callback(progress)] if progress else None,
         )
         trainer.remove_callback(PrinterCallback)
@@ -262,10 +268,43 @@ def _save(
     }
     directory.mkdir(parents=True)
     trainer.save_objectives(directory)
+    if trainer.soft_prompt is not None:
+        trainer.soft_prompt.fold()
     if settings.use_peft and settings.merge_adapter:
         model = model.merge_and_unload()
     save_student(model, tokenizer, directory, info=info, stop_ids=_ids(tokenizer, _stops(info)))
     (directory / "training.json").write_text(json.dumps(parameters), "utf-8")
+
+
+def _soft_prompt_ids(
+    tokenizer: PreTrainedTokenizerBase, render: Mapping[str, Any], settings: Train
+) -> list[int]:
+    """Return the ids of the soft prompt, which the tokenizer must write before a text once.
+
+    Raises:
+        InputError: It does not, or there is none and a network is to train it.
+    """
+    count = render.get("soft_prompt", 0)
+    if not count and settings.soft_prompt_mlp:
+        raise InputError(
+            "train.soft_prompt_mlp: the prepared data have no soft prompt; set prepare.soft_prompt"
+        )
+    ids = _ids(tokenizer, [f"<|prompt_{number}|>" for number in range(count)])
+    if render["style"] == "plain":
+        written = [each for each in tokenizer("a")["input_ids"] if each in ids]
+    else:
+        chat = [{"role": "user", "content": "a"}]
+        # transformers has the day from the clock; here it makes no difference.
+        variables = {k: v for k, v in render["chat_variables"].items() if k != "strftime_now"}
+        text = tokenizer.apply_chat_template(chat, tokenize=False, **variables)
+        written = [each for each in tokenizer(text)["input_ids"] if each in ids]
+    if written != ids:
+        raise InputError(
+            f"prepare.soft_prompt: loaded by transformers, the prepared tokenizer writes "
+            f"{len(written)} of its tokens, not {count}; the tokenizer's class does not keep what "
+            "its files say"
+        )
+    return ids
 
 
 def _stops(info: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +24,7 @@ from limbeck.errors import InputError
 from limbeck.forward import SUBMODULE, attach, causal_model, check_isolation
 from limbeck.model import encoder_decoder
 from limbeck.objectives import make_terms
+from limbeck.soft_prompt import SoftPrompt
 from limbeck.target_store import TargetStore
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 OBJECTIVES_FILE = "objectives.safetensors"
+SOFT_PROMPT_FILE = "soft_prompt.safetensors"
 COUNTS_FILE = "distill_state.json"
 COUNTS = ("tokens", "trained", "examples")
 
@@ -95,6 +98,8 @@ class DistillTrainer(Trainer):
         processing_class: The prepared tokenizer; saved with checkpoints.
         peft_config: Wraps the model first, if given (needs `limbeck[peft]`).
         targets: Cached states for the terms that read them: a directory or an open store.
+        soft_prompt: Ids of a soft prompt and the width of the network that it is trained through,
+            until `soft_prompt.fold()`; without it the rows are trained like any other.
         eval_dataset: Prepared rows; `eval_loss` is the mean over batches of the batch's loss.
         **kwargs: Further arguments of `transformers.Trainer`.
 
@@ -113,6 +118,7 @@ class DistillTrainer(Trainer):
         processing_class: PreTrainedTokenizerBase | None = None,
         peft_config: Any = None,
         targets: str | Path | TargetStore | None = None,
+        soft_prompt: tuple[Sequence[int], int] | None = None,
         eval_dataset: Dataset | dict[str, Dataset] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -133,6 +139,7 @@ class DistillTrainer(Trainer):
         if config.is_encoder_decoder:
             raise encoder_decoder("model", config.model_type)
         width = config.get_text_config().hidden_size
+        self.soft_prompt = None if soft_prompt is None else SoftPrompt(model, *soft_prompt)
         self.head = attach(model, [term.build(width) for term in terms])
         pad_id = getattr(processing_class, "pad_token_id", None) or 0
         super().__init__(
@@ -227,15 +234,25 @@ class DistillTrainer(Trainer):
     ) -> None:
         super()._save(output_dir, state_dict)
         if self.args.should_save:
-            self.save_objectives(Path(output_dir or str(self.args.output_dir)))
+            directory = Path(output_dir or str(self.args.output_dir))
+            self.save_objectives(directory)
+            if self.soft_prompt is not None:
+                _save_module(self.soft_prompt.network, directory / SOFT_PROMPT_FILE)
 
     def save_objectives(self, directory: Path) -> None:
         """Write what the objectives trained to `objectives.safetensors`, if they train anything."""
-        from safetensors.torch import save_file
+        _save_module(self.objectives, directory / OBJECTIVES_FILE)
 
-        state = {key: value.contiguous() for key, value in self.objectives.state_dict().items()}
-        if state:
-            save_file(state, directory / OBJECTIVES_FILE)
+    def load_apart(self, checkpoint: Path) -> None:
+        """Load from a checkpoint what is saved apart from the student."""
+        from safetensors.torch import load_file
+
+        parts: list[tuple[nn.Module, Path]] = [(self.objectives, checkpoint / OBJECTIVES_FILE)]
+        if self.soft_prompt is not None:
+            parts.append((self.soft_prompt.network, checkpoint / SOFT_PROMPT_FILE))
+        for module, path in parts:
+            if path.is_file():
+                module.load_state_dict(load_file(path))
 
     def total_counts(self) -> dict[str, int]:
         """Tokens, trained tokens and examples seen so far, by all ranks."""
@@ -256,10 +273,7 @@ class DistillTrainer(Trainer):
     ) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         checkpoint = Path(resume_from_checkpoint)
-        if (checkpoint / OBJECTIVES_FILE).is_file():
-            from safetensors.torch import load_file
-
-            self.objectives.load_state_dict(load_file(checkpoint / OBJECTIVES_FILE))
+        self.load_apart(checkpoint)
         if (checkpoint / COUNTS_FILE).is_file() and self.accelerator.is_main_process:
             state = json.loads((checkpoint / COUNTS_FILE).read_text("utf-8"))
             self._seconds_before = state["seconds"]
@@ -297,6 +311,14 @@ class _Window:
         logs["tokens_per_second"] = round(sums["tokens"] / seconds, 1)
         self.__init__()  # type: ignore[misc]
         return logs
+
+
+def _save_module(module: nn.Module, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    state = {key: value.contiguous() for key, value in module.state_dict().items()}
+    if state:
+        save_file(state, path)
 
 
 def _wrap(model: Any, peft_config: Any) -> Any:

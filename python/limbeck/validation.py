@@ -21,7 +21,7 @@ from limbeck.errors import InputError
 from limbeck.evaluate import judge
 from limbeck.generate import Generator
 from limbeck.tasks import Question
-from limbeck.trainer import OBJECTIVES_FILE, DistillTrainer
+from limbeck.trainer import DistillTrainer
 
 __all__ = ["ValidatedTrainer"]
 
@@ -96,8 +96,5 @@ class ValidatedTrainer(DistillTrainer):
 
     def _load_best_model(self) -> None:
         super()._load_best_model()
-        best = Path(self.state.best_model_checkpoint or "") / OBJECTIVES_FILE
-        if best.is_file():
-            from safetensors.torch import load_file
-
-            self.objectives.load_state_dict(load_file(best))
+        if self.state.best_model_checkpoint:
+            self.load_apart(Path(self.state.best_model_checkpoint))

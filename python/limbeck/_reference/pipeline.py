@@ -10,7 +10,7 @@ from typing import Any
 
 from limbeck._reference import answers, choice, filters, packing, rationale_control, records
 from limbeck._reference.records import FaultError, Line, Record
-from limbeck._reference.render import Template, chat, fill
+from limbeck._reference.render import KINDS, SOFT_PROMPT, Piece, Template, chat, fill
 from limbeck._reference.tokens import Encoder
 
 
@@ -154,7 +154,9 @@ class Pipeline:
         self.names = [template["name"] for template in written]
         self.templates = [Template.parse(template) for template in written]
         tokenizer = Path(config["tokenizer"])
-        self.encoder = Encoder(tokenizer, self.render["added_tokens"], end_token)
+        self.soft_prompt = [SOFT_PROMPT.format(n) for n in range(self.render["soft_prompt"])]
+        added = [*self.render["added_tokens"], *self.soft_prompt]
+        self.encoder = Encoder(tokenizer, added, end_token)
         self.filters = {entry["name"]: entry for entry in config["filters"]}
         self.seen: set[tuple[object, ...]] = set()
         #: By template, the fields of all candidates that are no near duplicates, as far as they
@@ -329,6 +331,7 @@ class Pipeline:
         return fields
 
     def _encode(self, fields: dict[str, str], template: Template) -> tuple[list[int], list[int]]:
+        opening = [Piece("".join(self.soft_prompt), "soft_prompt", is_literal=True)]
         prompt = fill(template.prompt, fields, self.end_token)
         completion = fill(template.completion, fields, self.end_token)
         if self.render["style"] == "chat":
@@ -340,9 +343,12 @@ class Pipeline:
                 )
             except ValueError:
                 raise RejectionError("malformed", "answer") from None
+            prompt = [*opening, *prompt] if self.soft_prompt else prompt
             ids, kinds = [], []
         else:
-            ids, kinds = list(self.encoder.prefix), [0] * len(self.encoder.prefix)
+            soft_ids, soft_kinds = self.encoder.encode(opening) if self.soft_prompt else ([], [])
+            ids = [*self.encoder.prefix, *soft_ids]
+            kinds = [KINDS.index("prompt")] * len(self.encoder.prefix) + soft_kinds
         for pieces in (prompt, completion):
             more_ids, more_kinds = self.encoder.encode(pieces)
             ids += more_ids

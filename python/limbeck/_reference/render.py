@@ -19,6 +19,8 @@ CONTROLS = {
 }
 """Tokens that a template may write, by their fields."""
 GATES = ("answer_first", "think_first")
+SOFT_PROMPT = "<|prompt_{}|>"
+"""The tokens of a soft prompt, by their numbers."""
 MARKS = "\U000f0000\U000f0001\U000f0002\U000f0003"
 """Characters that no record holds; they show where a message's content went."""
 

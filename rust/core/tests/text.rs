@@ -80,6 +80,7 @@ fn config() -> RenderConfig {
         chat_template: None,
         chat_variables: serde_json::Map::new(),
         eos_token: None,
+        soft_prompt: 0,
         added_tokens: Vec::new(),
     }
 }

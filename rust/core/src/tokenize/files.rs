@@ -40,6 +40,8 @@ pub(super) struct TokenizerFiles {
     config: Option<Map<String, Value>>,
     /// special_tokens_map.json, where there is one.
     special_tokens: Option<Map<String, Value>>,
+    /// tokenizer.json with a soft prompt in its post-processor, to be written in its place.
+    pub prompted: Option<String>,
     /// The default chat template.
     pub chat_template: Option<String>,
 }
@@ -82,6 +84,7 @@ impl TokenizerFiles {
             path: json_path,
             source,
             added_tokens_at: None,
+            prompted: None,
             config,
             special_tokens,
             chat_template,
@@ -160,6 +163,12 @@ impl TokenizerFiles {
                 decoder.insert(token.id.to_string(), token.properties());
             }
         }
+        if self.prompted.is_some() {
+            // Of other classes, and told of a start or an end, transformers writes its own.
+            config.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
+            config.shift_remove("add_bos_token");
+            config.shift_remove("add_eos_token");
+        }
         if let Some(template) = chat_template {
             config.shift_remove("chat_template");
             write(CHAT_TEMPLATE, template)?;
@@ -174,14 +183,14 @@ impl TokenizerFiles {
     /// tokenizer.json with more added tokens, in pieces; all other bytes stay as they are, scores
     /// and merges included.
     fn with_tokens(&self, new: &[NewToken]) -> Result<[Cow<'_, str>; 3]> {
-        let source = self.source.as_str();
+        let source = self.prompted.as_ref().unwrap_or(&self.source).as_str();
         if new.is_empty() {
             return Ok([source.into(), "".into(), "".into()]);
         }
         let broken = |error| no_json(&self.path, &error);
         let range = match &self.added_tokens_at {
-            Some(range) => Some(range.clone()),
-            None => added_tokens_in(source).map_err(broken)?,
+            Some(range) if self.prompted.is_none() => Some(range.clone()),
+            _ => added_tokens_in(source).map_err(broken)?,
         };
         let mut tokens: Vec<Value> = match &range {
             Some(range) => serde_json::from_str(&source[range.clone()]).map_err(broken)?,

@@ -12,9 +12,11 @@ mod fast;
 mod files;
 mod loaded;
 mod parts;
+mod problem;
 mod prompts;
 mod reference;
 mod setup;
+mod soft_prompt;
 mod spans;
 mod tokens;
 
@@ -23,12 +25,14 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::chat::{ChatTemplate, Turn, is_space};
+use crate::chat::{ChatTemplate, Turn};
 pub use crate::template::SEMANTIC_TOKEN;
 use crate::template::{Part, SpanKind, Template, TemplateConfig};
 use crate::{Error, Result};
 use encoder::{Encoder, EncoderScratch, Position};
 use files::{NewToken, TokenizerFiles};
+pub use problem::RenderProblem;
+use problem::{in_completion, in_question, required, trimmed};
 use prompts::{Prompts, Question};
 pub use spans::Run;
 use spans::Text;
@@ -64,6 +68,9 @@ pub struct RenderConfig {
     /// The token that ends a completion; a manifest calls it `end_token`.
     #[serde(default, alias = "end_token")]
     pub eos_token: Option<String>,
+    /// Tokens of the soft prompt at the start of every example.
+    #[serde(default)]
+    pub soft_prompt: u32,
     /// Tokens to add to the vocabulary.
     #[serde(default)]
     pub added_tokens: Vec<String>,
@@ -120,27 +127,6 @@ struct Scratch {
     encoder: EncoderScratch,
 }
 
-/// Why a candidate cannot be rendered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RenderProblem {
-    /// The field at fault; `completion` where it may be any that the template writes there.
-    pub field: &'static str,
-    /// Whether the field is needed and blank.
-    pub is_blank: bool,
-    /// What is wrong with it.
-    pub problem: String,
-}
-
-impl RenderProblem {
-    fn new(field: &'static str, problem: impl Into<String>) -> Self {
-        Self {
-            field,
-            is_blank: false,
-            problem: problem.into(),
-        }
-    }
-}
-
 /// Turns records into tokens; may be shared between threads.
 pub struct Renderer {
     config: RenderConfig,
@@ -152,6 +138,10 @@ pub struct Renderer {
     files: TokenizerFiles,
     /// What the tokenizer puts before a plain text.
     prefix: Vec<u32>,
+    /// The soft prompt's tokens, in plain texts after the prefix, in chats before everything.
+    soft_prompt: Vec<u32>,
+    /// Their bytes in a chat.
+    soft_prompt_bytes: usize,
     end_token: String,
     new_tokens: Vec<NewToken>,
     vocab_size: usize,
@@ -207,6 +197,7 @@ impl Renderer {
         match &self.chat {
             None => {
                 ids.extend_from_slice(&self.prefix);
+                ids.extend_from_slice(&self.soft_prompt);
                 text.append(&user);
             }
             Some(chat) => {
@@ -277,6 +268,9 @@ impl Renderer {
         if let (Value::Object(render), [_, ..]) = (&mut render, &*self.config.more_templates) {
             render.insert("more_templates".into(), json!(self.config.more_templates));
         }
+        if let (Value::Object(render), 1..) = (&mut render, self.config.soft_prompt) {
+            render.insert("soft_prompt".into(), self.config.soft_prompt.into());
+        }
         render
     }
 
@@ -314,12 +308,18 @@ impl Renderer {
         question: &str,
         example: &mut Example,
     ) -> Result<(), RenderProblem> {
-        example.ids.extend_from_slice(&self.prefix);
-        if !self.prefix.is_empty() {
-            example.runs.push(Run {
-                kind: SpanKind::Prompt.code(),
-                tokens: self.prefix.len() as u32,
-            });
+        let before = [
+            (&self.prefix, SpanKind::Prompt),
+            (&self.soft_prompt, SpanKind::SoftPrompt),
+        ];
+        for (ids, kind) in before {
+            example.ids.extend_from_slice(ids);
+            if !ids.is_empty() {
+                example.runs.push(Run {
+                    kind: kind.code(),
+                    tokens: ids.len() as u32,
+                });
+            }
         }
         example.scratch.text.clear();
         write_prompt(template, question, &mut example.scratch.text);
@@ -380,7 +380,9 @@ impl Renderer {
                 return Err(in_completion(problem));
             }
         };
-        text.literal(&turn.text[..turn.user.start], SpanKind::Prompt);
+        let (soft_prompt, opening) = turn.text[..turn.user.start].split_at(self.soft_prompt_bytes);
+        text.literal(soft_prompt, SpanKind::SoftPrompt);
+        text.literal(opening, SpanKind::Prompt);
         text.append(user);
         text.literal(&turn.text[turn.user.end..prompt_length], SpanKind::Prompt);
         let first = template.completion.first();
@@ -453,41 +455,4 @@ impl Renderer {
 
 fn write_prompt(template: &Template, question: &str, text: &mut Text) {
     text.segments(&template.prompt, |_| Some(question), |_| "");
-}
-
-/// The fields without the white space around them, none of those blank that the template writes.
-fn trimmed<'r>(template: &Template, fields: &Fields<'r>) -> Result<Fields<'r>, RenderProblem> {
-    let needed = |part: &Part, text: &'r str| match template.writes(part) {
-        true => required(part.name(), text),
-        false => Ok(text),
-    };
-    Ok(Fields {
-        question: required("question", fields.question)?,
-        answer: needed(&Part::Answer, fields.answer)?,
-        rationale: Some(needed(
-            &Part::Rationale,
-            fields.rationale.unwrap_or_default(),
-        )?),
-    })
-}
-
-/// The field without the whitespace around it, which must not be all of it.
-fn required<'r>(field: &'static str, text: &'r str) -> Result<&'r str, RenderProblem> {
-    let text = text.trim_matches(is_space);
-    if text.is_empty() {
-        return Err(RenderProblem {
-            field,
-            is_blank: true,
-            problem: "it is blank".into(),
-        });
-    }
-    Ok(text)
-}
-
-fn in_question(problem: String) -> RenderProblem {
-    RenderProblem::new("question", problem)
-}
-
-fn in_completion(problem: String) -> RenderProblem {
-    RenderProblem::new("completion", problem)
 }

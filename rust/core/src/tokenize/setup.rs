@@ -6,7 +6,7 @@ use super::loaded::Loaded;
 use super::prompts::Prompts;
 use super::{
     Encoder, Error, Example, Fields, NewToken, RenderConfig, Renderer, Result, Style,
-    TokenizerFiles,
+    TokenizerFiles, soft_prompt,
 };
 use crate::chat::{ChatTemplate, DATE_VARIABLE, DEFAULT_DATE};
 use crate::template::{SpanKind, Template};
@@ -29,6 +29,11 @@ pub(super) fn load(path: &Path, config: &RenderConfig) -> Result<Renderer> {
             config.added_tokens.push(token.into());
         }
     }
+    for token in soft_prompt::names(config.soft_prompt) {
+        if !config.added_tokens.contains(&token) {
+            config.added_tokens.push(token);
+        }
+    }
     let mut files = TokenizerFiles::read(path)?;
     let place = files.path.display().to_string();
     let (mut tokenizer, added_tokens_at) = Loaded::read(&files.source).map_err(|error| {
@@ -39,8 +44,10 @@ pub(super) fn load(path: &Path, config: &RenderConfig) -> Result<Renderer> {
         Error::input(&place, error.to_string(), "save the tokenizer again")
     };
     files.added_tokens_at = added_tokens_at;
-    let prefix = tokenizer.prefix().map_err(saved_again)?;
+    let mut prefix = tokenizer.prefix().map_err(saved_again)?;
+    soft_prompt::check(&tokenizer, &config)?;
     let new_tokens = add(&place, &mut tokenizer, &config.added_tokens)?;
+    let soft_prompt = soft_prompt::install(&mut files, &mut config, &tokenizer, &mut prefix)?;
     let chat = chat(&place, &files, &mut config)?;
     let end_token = match &chat {
         Some(chat) => turn_end(chat, &tokenizer, config.eos_token.as_deref())?,
@@ -63,6 +70,8 @@ pub(super) fn load(path: &Path, config: &RenderConfig) -> Result<Renderer> {
         prompts: Prompts::default(),
         files,
         prefix,
+        soft_prompt_bytes: soft_prompt::names(soft_prompt.len() as u32).concat().len(),
+        soft_prompt,
         end_token,
         new_tokens,
         vocab_size,
@@ -277,6 +286,16 @@ fn check_one(renderer: &Renderer, template: usize, controls: &[(String, u32)]) -
     let mut expected = vec![(renderer.end_token.as_str(), SpanKind::End)];
     for (token, kind) in renderer.templates[template].added_tokens() {
         expected.push((token, kind));
+    }
+    let opening: Vec<u32> = tokens()
+        .filter(|(_, code)| *code == SpanKind::SoftPrompt.code())
+        .map(|(id, _)| id)
+        .collect();
+    let inserted = tokens().filter(|(id, _)| renderer.soft_prompt.contains(id));
+    if opening != renderer.soft_prompt || inserted.count() != opening.len() {
+        return Err(refused(
+            "the soft prompt does not stand once at the start".into(),
+        ));
     }
     for (token, kind) in expected {
         let id = id_of(token);
