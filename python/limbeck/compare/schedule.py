@@ -10,6 +10,7 @@ from limbeck.compare.cell import is_finished, shared_stages
 from limbeck.compare.plan import Cell, Comparison, Shared, plan_comparison
 from limbeck.compare.summary import ComparisonSummary, summarize_comparison, write_summary
 from limbeck.compare.workers import Event, Pool
+from limbeck.report.comparison import comparison_report
 from limbeck.run import plan
 
 __all__ = ["Listener", "compare", "walk_cells"]
@@ -45,6 +46,8 @@ def compare(
     failed = walk_cells(comparison, listener or (lambda _: None))
     summary = summarize_comparison(comparison, failed)
     write_summary(comparison, summary)
+    title = comparison.cells[0].recipe.report.title
+    comparison_report(summary, comparison.output_dir, title=title)
     return summary
 
 

@@ -38,7 +38,12 @@ def report(run_dir: str | Path, *, output: str | Path | None = None) -> Path:
     path = Path(output) if output else run_dir / "report.html"
     if path.is_dir():
         raise InputError(f"{path}: is a directory; name the file to write")
-    page = render(collect(run_dir))
+    write_page(path, render(collect(run_dir)))
+    return path
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write a page beside and rename it, so that an interrupted write leaves the old one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -46,14 +51,13 @@ def report(run_dir: str | Path, *, output: str | Path | None = None) -> Path:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-    return path
 
 
 def render(run: Run) -> str:
     """The page as HTML."""
     losses, followed = tables.curve_keys(run)
     return (
-        _environment(run)
+        environment(run.directory)
         .get_template("template.html")
         .render(
             run=run,
@@ -90,7 +94,8 @@ def _drawn(found: Any) -> Sequence[svg.Plot]:
     return [each for each in found if each is not None]
 
 
-def _environment(run: Run) -> Environment:
+def environment(directory: Path) -> Environment:
+    """What renders a page: everything shown is escaped, paths are told from `directory`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -110,7 +115,7 @@ def _environment(run: Run) -> Environment:
         "listing": words.listing,
         "duration": words.duration,
         "taskname": words.task,
-        "place": lambda path: words.place(path, run.directory),
+        "place": lambda path: words.place(path, directory),
         # Our own drawing, in which matplotlib and ElementTree escaped every text.
         "drawing": lambda plot: Markup(plot.svg),  # noqa: S704
     }

@@ -1,0 +1,82 @@
+"""The page of a comparison says what was found, escaped, and draws it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from limbeck.compare.console import comparison_table
+from limbeck.compare.summary import ArmSummary, ComparisonSummary, Contrast
+from limbeck.crossed import Difference, Mean
+from limbeck.report.comparison import comparison_report, drawings
+
+ARM = ArmSummary(
+    name="answer_only",
+    method="answer_only",
+    seeds=(0, 1),
+    accuracy=Mean(0.4, 0.3, 0.5, 2, 100),
+    tasks={},
+    vote=None,
+    tokens_per_answer=2.5,
+    tokens_per_vote=None,
+    tokens_trained_on=1000.0,
+    tokens_encoded=0.0,
+    tokens_routed=0.0,
+    steps=10.0,
+    examples=80.0,
+    seconds=3.0,
+    hallucination=0.0,
+    conclusion="right",
+)
+VOTED = replace(
+    ARM,
+    name="<b>cot</b>",
+    method="think_first",
+    accuracy=Mean(0.6, 0.55, 0.65, 2, 100),
+    vote=Mean(0.7, 0.6, 0.8, 2, 100),
+    tokens_per_vote=50.0,
+    tokens_encoded=500.0,
+    hallucination=0.5,
+)
+BETTER = Contrast("<b>cot</b>", "answer_only", Difference(0.2, 0.1, 0.3, 0.01, 2, 100), 0.02)
+SUMMARY = ComparisonSummary(
+    "answer_only", "tokens", (ARM, VOTED), (BETTER,), {"pst/seed-0": "<i>no memory</i>"}
+)
+
+
+def test_verdicts_are_those_of_the_interval_and_of_the_correction() -> None:
+    assert BETTER.sentence == (
+        "<b>cot</b> is better than answer_only: +20.0 points (+10.0 to +30.0, p 0.020 after Holm)"
+    )
+    assert "not distinguishable" in replace(BETTER, p_holm=0.06).sentence, "lost by the correction"
+    worse = replace(BETTER, difference=Difference(-0.2, -0.3, -0.1, 0.01, 2, 100))
+    assert "is worse than answer_only: -20.0" in worse.sentence
+
+
+def test_the_page_shows_arms_votes_contrasts_and_failures(tmp_path: Path) -> None:
+    path = comparison_report(SUMMARY, tmp_path, title="<script>")
+    page = path.read_text("utf-8")
+    for raw in ("<script>", "<b>cot", "<i>no"):
+        assert raw not in page
+    for shown in ("70.0 %", "50.0", "0.020", "+20.0", "1,500", "no memory", "is better than"):
+        assert shown in page, shown
+    assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
+
+
+def test_wrong_rationales_are_drawn_where_arms_differ_in_them() -> None:
+    names = [plot.name for plot in drawings(SUMMARY)]
+    assert names == ["arms", "against-tokens", "generated", "against-errors"]
+    assert "50% wrong with right conclusions, 60.0 %" in drawings(SUMMARY)[3].description
+    same = replace(SUMMARY, arms=(ARM, replace(VOTED, hallucination=0.0)))
+    assert [plot.name for plot in drawings(same)] == names[:3]
+    assert drawings(replace(SUMMARY, arms=())) == []
+
+
+def test_the_terminal_shows_the_same(tmp_path: Path) -> None:
+    from rich.console import Console
+
+    console = Console(width=200, record=True, file=(tmp_path / "out").open("w"))
+    console.print(comparison_table(SUMMARY))
+    text = console.export_text()
+    for shown in ("vote", "60.0 %", "+10.0 – +30.0", "0.020", "1,500", "failed: pst/seed-0"):
+        assert shown in text, shown
