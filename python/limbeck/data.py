@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from limbeck.objectives.base import Term
 
 Row = Mapping[str, Any]
-"""`input_ids`, `span_kinds` by token; `example_lengths`, `example_ids` and, where there are several
-templates, `example_templates` by example."""
+"""`input_ids`, `span_kinds` by token; `example_lengths`, `example_ids`, `domains` and, where there
+are several templates, `example_templates` by example."""
 
 PADDING = -1
+NO_DOMAIN = -1
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Layout:
         examples: int64 `[N]`, which of the batch's E examples a token is of; −1 is padding.
         example_ids: int64 `[E]`, the examples' ids in the prepared data.
         templates: int64 `[E]`, the number of each example's template.
+        domains: int64 `[E]`, the number of each example's domain; −1 is none.
         shape: B and T.
     """
 
@@ -51,6 +53,7 @@ class Layout:
     examples: NDArray[np.int64]
     example_ids: NDArray[np.int64]
     templates: NDArray[np.int64]
+    domains: NDArray[np.int64]
     shape: tuple[int, int]
 
     @property
@@ -90,14 +93,15 @@ class Layout:
             positions.ravel(),
             example.ravel(),
             np.concatenate([np.asarray(row["example_ids"], np.int64) for row in rows]),
-            np.concatenate([_templates(row) for row in rows]),
+            np.concatenate([_by_example(row, "example_templates", 0) for row in rows]),
+            np.concatenate([_by_example(row, "domains", NO_DOMAIN) for row in rows]),
             shape,
         )
 
 
-def _templates(row: Row) -> NDArray[np.int64]:
-    own = row.get("example_templates")
-    return np.asarray([0] * len(row["example_ids"]) if own is None else own, np.int64)
+def _by_example(row: Row, column: str, default: int) -> NDArray[np.int64]:
+    own = row.get(column)
+    return np.asarray([default] * len(row["example_ids"]) if own is None else own, np.int64)
 
 
 class Collator:
@@ -238,6 +242,19 @@ def load_prepared(prepared: str | Path) -> Dataset:
     if not isinstance(dataset, Dataset) or not columns <= set(dataset.column_names):
         raise InputError(f"{prepared}: not prepared data; write it with `limbeck prepare`")
     return dataset.with_format("numpy")
+
+
+def domain_counts(dataset: Dataset) -> dict[int, int]:
+    """Return how many examples each domain has, by its number; those of none are not counted.
+
+    Args:
+        dataset: Prepared rows, as `load_prepared` gives them.
+    """
+    import pyarrow.compute as pc
+
+    numbers = pc.list_flatten(dataset.data.column("domains"))
+    counts = {each["values"]: each["counts"] for each in pc.value_counts(numbers).to_pylist()}
+    return {number: counts[number] for number in sorted(counts) if number != NO_DOMAIN}
 
 
 def is_packed(dataset: Any) -> bool:

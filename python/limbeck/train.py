@@ -62,9 +62,9 @@ def train(
 
     from limbeck.adapter import adapter_config
     from limbeck.arguments import arguments
-    from limbeck.data import load_prepared, survey
+    from limbeck.data import domain_counts, load_prepared, survey
     from limbeck.model import check_student, load_student, quiet
-    from limbeck.objectives import make_terms
+    from limbeck.objectives import Domains, make_terms
     from limbeck.target_store import TargetStore
     from limbeck.tasks import held_out_questions
 
@@ -85,7 +85,9 @@ def train(
         store.check(prepared)
     gates = _gates(manifest["render"])
     # Of several templates the first answers, unless the student chooses its way itself.
-    found = survey(dataset, make_terms(args.objectives, store), templates=None if gates else (0,))
+    domains = Domains(tuple(manifest.get("domains", ())), domain_counts(dataset))
+    terms = make_terms(args.objectives, store, domains)
+    found = survey(dataset, terms, templates=None if gates else (0,))
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(prepared / "tokenizer")
 
@@ -116,6 +118,7 @@ def train(
             processing_class=tokenizer,
             peft_config=adapter,
             targets=store,
+            domains=domains,
             soft_prompt=(prompt, settings.soft_prompt_mlp) if settings.soft_prompt_mlp else None,
             callbacks=[_progress_callback(progress)] if progress else None,
         )

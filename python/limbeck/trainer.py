@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,7 +23,7 @@ from limbeck.data import Collator, is_packed
 from limbeck.errors import InputError
 from limbeck.forward import SUBMODULE, attach, causal_model, check_isolation
 from limbeck.model import encoder_decoder
-from limbeck.objectives import make_terms
+from limbeck.objectives import Domains, Objective, make_terms
 from limbeck.soft_prompt import SoftPrompt
 from limbeck.target_store import TargetStore
 
@@ -100,6 +100,7 @@ class DistillTrainer(Trainer):
         targets: Cached states for the terms that read them: a directory or an open store.
         soft_prompt: Ids of a soft prompt and the width of the network that it is trained through,
             until `soft_prompt.fold()`; without it the rows are trained like any other.
+        domains: Those of the data, for the terms that tell them apart.
         eval_dataset: Prepared rows; `eval_loss` is the mean over batches of the batch's loss.
         **kwargs: Further arguments of `transformers.Trainer`.
 
@@ -119,12 +120,13 @@ class DistillTrainer(Trainer):
         peft_config: Any = None,
         targets: str | Path | TargetStore | None = None,
         soft_prompt: tuple[Sequence[int], int] | None = None,
+        domains: Domains | None = None,
         eval_dataset: Dataset | dict[str, Dataset] | None = None,
         **kwargs: Any,
     ) -> None:
         if isinstance(targets, str | Path):
             targets = TargetStore(targets)
-        terms = make_terms(args.objectives, targets)
+        terms = make_terms(args.objectives, targets, domains)
         _warn_idle(args)
         _refuse_split_sequences(args)
         if args.n_gpu > 1:
@@ -175,6 +177,21 @@ class DistillTrainer(Trainer):
         """Wall time spent training, before a resumed checkpoint and since."""
         return self._seconds_before + time.perf_counter() - self._started
 
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """Make the optimizer; objectives with a learning rate of their own are groups in it."""
+        optimizer = super().create_optimizer(*args, **kwargs)
+        for objective in cast("Iterable[Objective]", self.objectives.values()):
+            if objective.learning_rate is None:
+                continue
+            own = [each for each in objective.parameters() if each.requires_grad]
+            for group in optimizer.param_groups:
+                group["params"] = [
+                    each for each in group["params"] if not any(each is mine for mine in own)
+                ]
+            values = {"lr": objective.learning_rate, "weight_decay": self.args.weight_decay}
+            optimizer.add_param_group({"params": own, **values})
+        return optimizer
+
     def _get_num_items_in_batch(
         self, batch_samples: list[dict[str, Any]], device: torch.device
     ) -> Tensor | None:
@@ -195,6 +212,9 @@ class DistillTrainer(Trainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """Run the wrapped forward; what it returns is this rank's share of the step's loss."""
+        if model.training:
+            for objective in cast("Iterable[Objective]", self.objectives.values()):
+                objective.advance(self.state.global_step / max(1, self.state.max_steps))
         outputs = model(
             input_ids=inputs["input_ids"],
             position_ids=inputs["position_ids"],

@@ -8,28 +8,32 @@ from typing import Any
 
 from limbeck.config import suggest
 from limbeck.errors import InputError
-from limbeck.objectives.base import Objective, States, Term
+from limbeck.objectives.base import Domains, Objective, States, Term
 from limbeck.objectives.cross_entropy import CrossEntropyTerm
+from limbeck.objectives.domain_adversarial import DomainAdversarialTerm
 from limbeck.objectives.semantic_alignment import SemanticAlignmentTerm
 from limbeck.target_store import TargetStore
 
-__all__ = ["TERMS", "Objective", "States", "Term", "make_terms"]
+__all__ = ["TERMS", "Domains", "Objective", "States", "Term", "make_terms"]
 
 TERMS: dict[str, type[Term]] = {
-    term.name: term for term in (CrossEntropyTerm, SemanticAlignmentTerm)
+    term.name: term for term in (CrossEntropyTerm, SemanticAlignmentTerm, DomainAdversarialTerm)
 }
 
 _PLACE = "train.objectives"
 
 
 def make_terms(
-    specifications: Sequence[Mapping[str, Any]], targets: TargetStore | None = None
+    specifications: Sequence[Mapping[str, Any]],
+    targets: TargetStore | None = None,
+    domains: Domains | None = None,
 ) -> list[Term]:
     """Turn `{"name": …, "weight": …, …options}` into terms.
 
     Args:
         specifications: One mapping a term.
         targets: Cached states, for the terms that read them.
+        domains: Those of the data, for the terms that tell them apart.
 
     Raises:
         InputError: A name or an option is unknown or out of range, or a name stands twice.
@@ -44,7 +48,7 @@ def make_terms(
         name = options.pop("name", None)
         if name not in TERMS:
             raise InputError(f"{_PLACE}: no objective {name!r}; {suggest(str(name), TERMS)}")
-        own = {each.name for each in dataclasses.fields(TERMS[name])} - {"targets"}
+        own = {each.name for each in dataclasses.fields(TERMS[name])} - {"targets", "domains"}
         for option in options:
             if option not in own:
                 raise InputError(f"{_PLACE}: {name}: no option {option!r}; {suggest(option, own)}")
@@ -58,7 +62,8 @@ def make_terms(
             raise InputError(
                 f"{_PLACE}: {term.key} stands twice; give it once, or each a `label` of its own"
             )
-        terms.append(term if targets is None else term.with_targets(targets))
+        term = term if targets is None else term.with_targets(targets)
+        terms.append(term if domains is None else term.with_domains(domains))
     if not terms:
         raise InputError(f"{_PLACE}: none; give at least one")
     return terms

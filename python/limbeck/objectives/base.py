@@ -39,6 +39,19 @@ class States:
 
 
 @dataclass(frozen=True)
+class Domains:
+    """The domains of prepared data.
+
+    Attributes:
+        names: By their numbers.
+        examples: How many examples each has, by its number.
+    """
+
+    names: tuple[str, ...]
+    examples: Mapping[int, int]
+
+
+@dataclass(frozen=True)
 class Term(ABC):
     """The host side of an objective, and its options.
 
@@ -96,6 +109,15 @@ class Term(ABC):
         del targets
         return self
 
+    def with_domains(self, domains: Domains) -> Term:
+        """Return the term with the domains of the data, if it asks for any.
+
+        Args:
+            domains: Their names and sizes.
+        """
+        del domains
+        return self
+
     @abstractmethod
     def build(self, width: int) -> Objective:
         """Make the device side.
@@ -110,14 +132,24 @@ class Objective(nn.Module, ABC):
 
     Attributes:
         part: The keyword under which `distillation_head` takes the objective.
+        learning_rate: Of what the objective trains; None is the training's.
     """
 
     part: ClassVar[str]
+    learning_rate: float | None = None
 
     def __init__(self, name: str, weight: float) -> None:
         super().__init__()
         self.name = name
         self.weight = weight
+
+    def advance(self, progress: float) -> None:
+        """Take note of how far the training is.
+
+        Args:
+            progress: Share of the optimizer steps that are done, 0…1.
+        """
+        del progress
 
     @abstractmethod
     def arguments(
