@@ -93,7 +93,10 @@ def is_finished(cell: Cell) -> bool:
     if shared is not None and not all(stage.is_done() for stage in shared_stages(shared)):
         return False
     page = cell.recipe.output_dir / "report.html"
-    return page.exists() and all(stage.is_done() for stage in _stages(cell))
+    try:
+        return page.exists() and all(stage.is_done() for stage in _stages(cell))
+    except InputError:  # walking it will say so, without a loss to the other cells
+        return False
 
 
 def _stages(cell: Cell) -> Iterator[Stage]:

@@ -75,6 +75,7 @@ def _accuracy(arms: Sequence[ArmSummary]) -> Plot:
         _names(axes, arms)
         axes.set_xlim(-0.02, 1.24)
         axes.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+        axes.set_title("Accuracy")
         told = "; ".join(f"{arm.name} {_told(arm)}" for arm in arms)
         return finish(drawing, "arms", "Accuracy with its 95 % interval", f"{told}.")
 
@@ -87,6 +88,7 @@ def _generated(arms: Sequence[ArmSummary]) -> Plot:
             axes.text(arm.tokens_per_answer, y, f" {arm.tokens_per_answer:.1f}", va="center")
         _names(axes, arms)
         axes.margins(x=0.15)
+        axes.set_title("Tokens generated per answer")
         told = "; ".join(f"{arm.name} {arm.tokens_per_answer:.1f}" for arm in arms)
         return finish(drawing, "generated", "Tokens generated per answer", f"{told}.")
 
@@ -103,6 +105,7 @@ def _against_tokens(arms: Sequence[ArmSummary]) -> Plot:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.tick_params(axis="x", labelrotation=30)
         _shares(axes)
+        axes.set_title(title)
         axes.set_xlabel("tokens of forward passes, encoder and judges counted")
         told = "; ".join(f"{arm.name} {count(arm.tokens)} tokens, {_told(arm)}" for arm in arms)
         return finish(drawing, "against-tokens", title, f"{told}.")
@@ -128,6 +131,9 @@ def _against_errors(arms: Sequence[ArmSummary]) -> Plot:
             for number, arm in line:
                 _point(axes, arm.hallucination, arm, number)
         _shares(axes)
+        axes.set_title(title)
+        # Room for the names at the right; no share is below none.
+        axes.set_xlim(-0.03, 1.3 * max(arm.hallucination for arm in arms))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         axes.set_xlabel("rationales that are wrong")
         told = "; ".join(
