@@ -357,7 +357,8 @@ def compare(
         return
     with _listening() as listener:
         summary = compare_methods(file, overrides=overrides or [], listener=listener)
-    out().print(comparison_table(summary))
+    # Figures that are cut off tell nothing; a narrow terminal wraps the lines.
+    out().print(comparison_table(summary), width=max(out().width, 130))
     if summary.failed:
         sys.exit(1)
 
