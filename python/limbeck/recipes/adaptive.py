@@ -6,6 +6,7 @@ from typing import Any
 
 from limbeck.config import Recipe
 from limbeck.recipes.base import complete
+from limbeck.recipes.pst import objectives
 
 
 def adaptive(**overrides: Any) -> Recipe:
@@ -36,21 +37,7 @@ def adaptive(**overrides: Any) -> Recipe:
         "adaptive",
         {
             "prepare": {"template": ["gate-answer-first", "gate-think-first"]},
-            "train": {
-                "objectives": [
-                    {
-                        "name": "cross_entropy",
-                        "span_weights": {
-                            "gate": 1.0,
-                            "answer": 1.0,
-                            "semantic": 1.0,
-                            "end": 1.0,
-                            "rationale": 0.5,
-                        },
-                    },
-                    {"name": "semantic_alignment", "weight": 1.0, "metric": "cosine"},
-                ]
-            },
+            "train": {"objectives": objectives(gate=1.0)},
         },
         overrides,
     )

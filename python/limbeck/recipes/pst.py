@@ -31,21 +31,17 @@ def pst(**overrides: Any) -> Recipe:
         "pst",
         {
             "prepare": {"template": "answer-first"},
-            "train": {
-                "objectives": [
-                    {
-                        "name": "cross_entropy",
-                        # `<|sem|>` is trained like the answer, or it would never be emitted.
-                        "span_weights": {
-                            "answer": 1.0,
-                            "semantic": 1.0,
-                            "end": 1.0,
-                            "rationale": 0.5,
-                        },
-                    },
-                    {"name": "semantic_alignment", "weight": 1.0, "metric": "cosine"},
-                ]
-            },
+            "train": {"objectives": objectives()},
         },
         overrides,
     )
+
+
+def objectives(**more: float) -> list[dict[str, Any]]:
+    """PST's terms; `more` are weights of further span kinds."""
+    # `<|sem|>` is trained like the answer, or it would never be emitted.
+    weights = {"answer": 1.0, "semantic": 1.0, "end": 1.0, "rationale": 0.5}
+    return [
+        {"name": "cross_entropy", "span_weights": {**more, **weights}},
+        {"name": "semantic_alignment", "weight": 1.0, "metric": "cosine"},
+    ]
