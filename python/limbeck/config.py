@@ -117,6 +117,9 @@ class Teacher(Section):
 
     name: Literal["oracle"] = "oracle"
     hallucination: float = Field(0.0, ge=0.0, le=1.0, description="share of wrong rationales")
+    mistakes: Literal["random", "systematic"] = Field(
+        "random", description="a step at random, or every step that a table of wrong facts decides"
+    )
     conclusion: Literal["right", "wrong"] = Field(
         "right", description="what a wrong rationale concludes; `wrong` meets the answer filter"
     )
@@ -260,6 +263,9 @@ class Evaluate(Section):
     """Which questions the student answers, and how it decodes."""
 
     tasks: tuple[str, ...] = Field((), description="tasks or record files; default: as `data`")
+    split: Literal["test", "validation"] = Field(
+        "test", description="`validation` asks what was held out of training, and leaves the tests"
+    )
     questions: int | None = Field(None, ge=1, description="at most so many a task")
     n_samples: int = Field(1, ge=1, description="answers drawn of a question")
     vote: int | None = Field(

@@ -34,6 +34,7 @@ class Summary:
         method: How it was taught.
         decoding: Every value that decided its answers.
         seed: Of questions and sampling.
+        split: Of the questions.
         tasks: The result of each task.
         validation: The result of each task on the questions that were held out of its training;
             these chose the checkpoint and may choose settings, the tests may not.
@@ -43,6 +44,7 @@ class Summary:
     method: str
     decoding: dict[str, Any]
     seed: int
+    split: str
     tasks: dict[str, TaskSummary]
     validation: dict[str, TaskSummary]
 
@@ -66,18 +68,23 @@ def evaluate(
         student: A student's directory, as `limbeck train` writes it.
         tasks: Tasks or record files, as `limbeck.tasks.load` reads them.
         output_dir: Where the files go; made if missing.
-        settings: Number of questions, how to decode, and how many samples vote.
+        settings: Which split and how many questions, how to decode, and how many samples vote.
         seed: Of questions and sampling, where the settings name none.
-        held_out: Questions of the student's validation split.
+        held_out: Questions of the student's validation split: asked too, or in place of the tests
+            where the settings say so.
         progress: Told answers done, answers in all, and a text.
 
     Raises:
-        InputError: A task is unknown, a record malformed, or the directory no trained student.
+        InputError: A task is unknown, a record malformed, the directory no trained student, or
+            the validation split is asked for and empty.
     """
     from limbeck.generate import Generator
 
     seed = seed if settings.seed is None else settings.seed
-    questions = _questions(tasks, settings.questions, seed)
+    if settings.split == "validation":
+        questions, held_out = _some(held_out), ()
+    else:
+        questions = _questions(tasks, settings.questions, seed)
     generator = Generator(student)
 
     def answered(asked: Sequence[Question]) -> list[dict[str, Any]]:
@@ -91,6 +98,7 @@ def evaluate(
         method=generator.method,
         decoding=asdict(generator.decoding(settings)),
         seed=seed,
+        split=settings.split,
         tasks=summarize(rows, votes_of=settings.vote),
         validation=summarize(validation, votes_of=settings.vote),
     )
@@ -122,6 +130,14 @@ def _questions(tasks: Sequence[str], limit: int | None, seed: int) -> list[Quest
         raise InputError("tasks: none given; name a generated task or a record file")
     loaded = [question for task in tasks for question in load(task, limit=limit, seed=seed)]
     return list({(each.task, each.question, each.answer): each for each in loaded}.values())
+
+
+def _some(held_out: Sequence[Question]) -> Sequence[Question]:
+    if not held_out:
+        raise InputError(
+            "evaluate.split: validation: no question is held out of training; set `data.validation`"
+        )
+    return held_out
 
 
 def judge(question: Question, answer: str | None) -> tuple[str | None, bool]:

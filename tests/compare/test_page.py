@@ -26,6 +26,7 @@ ARM = ArmSummary(
     examples=80.0,
     seconds=3.0,
     hallucination=0.0,
+    mistakes="random",
     conclusion="right",
 )
 VOTED = replace(
@@ -40,7 +41,7 @@ VOTED = replace(
 )
 BETTER = Contrast("<b>cot</b>", "answer_only", Difference(0.2, 0.1, 0.3, 0.01, 2, 100), 0.02)
 SUMMARY = ComparisonSummary(
-    "answer_only", "tokens", (ARM, VOTED), (BETTER,), {"pst/seed-0": "<i>no memory</i>"}
+    "answer_only", "tokens", "test", (ARM, VOTED), (BETTER,), {"pst/seed-0": "<i>no memory</i>"}
 )
 
 
@@ -66,7 +67,7 @@ def test_the_page_shows_arms_votes_contrasts_and_failures(tmp_path: Path) -> Non
 def test_wrong_rationales_are_drawn_where_arms_differ_in_them() -> None:
     names = [plot.name for plot in drawings(SUMMARY)]
     assert names == ["arms", "against-tokens", "generated", "against-errors"]
-    assert "50% wrong with right conclusions, 60.0 %" in drawings(SUMMARY)[3].description
+    assert "50% wrong (random) with right conclusions, 60.0 %" in drawings(SUMMARY)[3].description
     same = replace(SUMMARY, arms=(ARM, replace(VOTED, hallucination=0.0)))
     assert [plot.name for plot in drawings(same)] == names[:3]
     assert drawings(replace(SUMMARY, arms=())) == []

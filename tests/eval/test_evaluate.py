@@ -55,7 +55,7 @@ def test_results_and_summary(student, questions, tmp_path):
         ("d", True),
     ]
     stored = json.loads((out / "summary.json").read_text())
-    assert set(stored) == {"student", "method", "decoding", "seed", "tasks", "validation"}
+    assert set(stored) == {"student", "method", "decoding", "seed", "split", "tasks", "validation"}
     assert (stored["student"], stored["method"], stored["seed"]) == (str(student), "test", 3)
     assert stored["decoding"]["order"] == "answer-only"
     low, high = 0.207660, 0.938510  # Wilson, 2 of 3
@@ -98,6 +98,20 @@ def test_held_out_questions_stand_beside_the_tests(student, questions, tmp_path)
     assert rows[2]["answer"] == "fivesix"  # as its kind has it
     evaluate(student, tasks=[questions], output_dir=out, settings=Evaluate())
     assert not (out / "validation.jsonl").exists(), "another evaluation's answers were left"
+
+
+def test_the_validation_split_is_asked_in_place_of_the_tests(student, questions, tmp_path):
+    held_out = [Question("short", "h", "one", "five six"), Question("short", "i", "two", "seven")]
+    settings = Evaluate(split="validation")
+    out = tmp_path / "out"
+    found = evaluate(
+        student, tasks=[questions], output_dir=out, settings=settings, held_out=held_out
+    )
+    assert (found.split, found.tasks["short"].questions, found.validation) == ("validation", 2, {})
+    rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows] == ["h", "i"]
+    with pytest.raises(InputError, match=r"^evaluate\.split: validation: no question is held out"):
+        evaluate(student, tasks=[questions], output_dir=out, settings=settings)
 
 
 def test_samples_are_rows_and_count_once_a_question(random_student, questions, tmp_path):

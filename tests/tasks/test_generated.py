@@ -108,6 +108,41 @@ def test_a_mistake_before_a_right_conclusion_is_one_wrong_step(spec, seed, share
     assert abs(sum(wrong[:15]) - 15 * share) < 1
 
 
+@pytest.mark.parametrize("conclusion", ["right", "wrong"])
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_table_of_wrong_facts_errs_alike_wherever_one_occurs(spec, conclusion):
+    task = tasks.get(spec)
+    believed = {}
+    for record in task.records(
+        400, seed=3, hallucination=0.4, mistakes="systematic", conclusion=conclusion, phrasings=3
+    ):
+        chain, truth = task.read(record["question"]), trace(spec, record["question"])
+        said = stated(spec, record["rationale"], len(truth))
+        assert record["meta"]["hallucinated"] == (said != truth)
+        steps = len(truth) - 1 if conclusion == "right" else 1  # what follows builds on a mistake
+        state = chain.start
+        for operation, result in zip(chain.operations[:steps], said, strict=False):
+            fact, own = task.fact(state, operation), result.split(" ")[-1]
+            assert believed.setdefault(fact, own) == own
+            state = task.apply(state, operation)
+        if conclusion == "right":
+            assert record["teacher_answer"] == record["answer"]
+            assert said[-1] == truth[-1]
+
+
+@pytest.mark.parametrize("conclusion", ["right", "wrong"])
+def test_tables_of_wrong_facts_spoil_the_asked_share_of_rationales(conclusion):
+    task = tasks.get("arithmetic")
+    wrong = [
+        record["meta"]["hallucinated"]
+        for seed in range(20)
+        for record in task.records(
+            200, seed=seed, hallucination=0.4, mistakes="systematic", conclusion=conclusion
+        )
+    ]
+    assert 0.35 < sum(wrong) / len(wrong) < 0.45
+
+
 @pytest.mark.parametrize("spec", SPECS)
 @given(seed=seeds)
 @settings(max_examples=10, deadline=None)

@@ -158,7 +158,7 @@ def _try(recipe: Recipe, directory: Path, trainings: float) -> float:
         student,
         tasks=recipe.tasks[:1],
         output_dir=directory / "evaluate",
-        settings=recipe.evaluate.model_copy(update={"questions": asked}),
+        settings=recipe.evaluate.model_copy(update={"questions": asked, "split": "test"}),
         seed=recipe.seed,
     )
     answered = sum(task.questions for task in tried.tasks.values())

@@ -232,7 +232,9 @@ def _check_names(
             raise RecipeError(
                 ("evaluate", "tasks"), "missing, and the data are files; name what to test on"
             )
-        asked = [(each.tasks, each.evaluate.questions) for each in (first, recipe)]
+        asked = [
+            (each.tasks, each.evaluate.split, each.evaluate.questions) for each in (first, recipe)
+        ]
         if asked[0] != asked[1]:
             raise InputError(
                 f"methods: {name} answers other questions than {next(iter(arms))}, so they make no "

@@ -40,6 +40,7 @@ class ArmSummary:
         examples: Seen in training, mean over seeds.
         seconds: Of training, mean over seeds.
         hallucination: Share of wrong rationales that the teacher wrote.
+        mistakes: Whether these are wrong at random or by a table of wrong facts.
         conclusion: What these conclude.
     """
 
@@ -58,6 +59,7 @@ class ArmSummary:
     examples: float
     seconds: float
     hallucination: float
+    mistakes: str
     conclusion: str
 
     @property
@@ -108,6 +110,7 @@ class ComparisonSummary:
     Attributes:
         baseline: The arm that the table holds others against.
         budget: `examples` or `tokens`.
+        split: Of the questions.
         arms: Those with a finished cell, in the order of the file.
         contrasts: In the order of declaration; without those that no seed has both arms of.
         failed: Why cells have no result, by name.
@@ -115,6 +118,7 @@ class ComparisonSummary:
 
     baseline: str
     budget: str
+    split: str
     arms: tuple[ArmSummary, ...]
     contrasts: tuple[Contrast, ...]
     failed: dict[str, str]
@@ -160,6 +164,7 @@ def summarize_comparison(comparison: Comparison, failed: Mapping[str, str]) -> C
     return ComparisonSummary(
         baseline=comparison.baseline,
         budget=comparison.settings.budget,
+        split=comparison.arms[comparison.baseline].evaluate.split,
         arms=tuple(_arm(comparison, arm, own) for arm, own in found.items() if own),
         contrasts=tuple(Contrast(*each, p) for each, p in zip(declared, corrected, strict=True)),
         failed=dict(failed),
@@ -195,6 +200,7 @@ def _arm(comparison: Comparison, name: str, own: Mapping[int, Outcome]) -> ArmSu
         examples=mean([each.examples for each in outcomes]),
         seconds=mean([each.seconds for each in outcomes]),
         hallucination=recipe.teacher.hallucination,
+        mistakes=recipe.teacher.mistakes,
         conclusion=recipe.teacher.conclusion,
     )
 

@@ -52,9 +52,12 @@ def drawings(summary: ComparisonSummary) -> list[Plot]:
 
 def _several(arms: Sequence[ArmSummary]) -> bool:
     """Whether the arms' teachers were wrong to different shares, or in different ways."""
-    return (
-        len({(arm.hallucination, arm.conclusion if arm.hallucination else "") for arm in arms}) > 1
-    )
+    return len({(arm.hallucination, _kind(arm) if arm.hallucination else None) for arm in arms}) > 1
+
+
+def _kind(arm: ArmSummary) -> tuple[str, str]:
+    """Of an arm's wrong rationales."""
+    return arm.mistakes, arm.conclusion
 
 
 def _accuracy(arms: Sequence[ArmSummary]) -> Plot:
@@ -114,9 +117,9 @@ def _against_tokens(arms: Sequence[ArmSummary]) -> Plot:
 def _against_errors(arms: Sequence[ArmSummary]) -> Plot:
     """Arms of one method and one kind of wrong rationale are joined by a line."""
     title = "Accuracy against the share of wrong rationales"
-    lines: dict[tuple[str, str], list[tuple[int, ArmSummary]]] = {}
+    lines: dict[tuple[str, ...], list[tuple[int, ArmSummary]]] = {}
     for number, arm in enumerate(arms):
-        lines.setdefault((arm.method, arm.conclusion), []).append((number, arm))
+        lines.setdefault((arm.method, *_kind(arm)), []).append((number, arm))
     with svg.figure(*SIZE, "against-errors") as drawing:
         axes = drawing.subplots()
         for order, line in enumerate(lines.values()):
@@ -137,8 +140,8 @@ def _against_errors(arms: Sequence[ArmSummary]) -> Plot:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         axes.set_xlabel("rationales that are wrong")
         told = "; ".join(
-            f"{arm.name} {arm.hallucination:.0%} wrong with {arm.conclusion} conclusions, "
-            f"{_told(arm)}"
+            f"{arm.name} {arm.hallucination:.0%} wrong ({arm.mistakes}) with {arm.conclusion} "
+            f"conclusions, {_told(arm)}"
             for arm in arms
         )
         return finish(drawing, "against-errors", title, f"{told}.")

@@ -228,9 +228,9 @@ def facts(run: Run) -> list[tuple[str, str]]:
 def _data(recipe: Recipe) -> str:
     if recipe.data.paths:
         return ", ".join(source.path for source in recipe.data.sources)
-    wrong = recipe.teacher.hallucination
+    wrong, kind = recipe.teacher.hallucination, recipe.teacher.mistakes
     return (
         f"{words.count(recipe.data.examples)} generated records of each of "
         f"{', '.join(map(words.task, recipe.data.tasks))}; teacher {recipe.teacher.name}"
-        + (f" with {words.percent(wrong)} wrong rationales" if wrong else "")
+        + (f" with {words.percent(wrong)} wrong rationales ({kind})" if wrong else "")
     )

@@ -8,18 +8,30 @@ true answer, a true rationale in several phrasings, a hallucinated one, and disj
 import hashlib
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from limbeck.errors import InputError
 from limbeck.tasks.answers import Kind
 
-__all__ = ["Chain", "Conclusion", "Question", "Task", "check_range", "seeded", "split_of"]
+__all__ = [
+    "Chain",
+    "Conclusion",
+    "Explanation",
+    "Mistakes",
+    "Question",
+    "Task",
+    "WrongFacts",
+    "check_range",
+    "seeded",
+    "split_of",
+]
 
 State = TypeVar("State")
 Operation = TypeVar("Operation")
 Conclusion = Literal["right", "wrong"]
+Mistakes = Literal["random", "systematic"]
 
 # After this many known questions in a row fewer than about one in a hundred is still unseen.
 _DRAWS_BEFORE_REPEATING = 500
@@ -42,6 +54,37 @@ class Chain(Generic[State, Operation]):
 
     start: State
     operations: list[Operation]
+
+
+class Explanation(NamedTuple):
+    """A rationale, the answer that it concludes, and how many of its steps are wrong."""
+
+    rationale: str
+    answer: str
+    wrong_steps: int
+
+
+@dataclass(frozen=True)
+class WrongFacts:
+    """A table of wrong facts that its believer applies wherever one of them occurs.
+
+    Args:
+        rationales: Share of rationales that meet at least one of them, in expectation.
+        seed: Another text, another table.
+    """
+
+    rationales: float
+    seed: str
+
+    def draw(self, fact: Hashable, steps: int) -> random.Random | None:
+        """Return what draws the wrong result of a fact; None where the table has the right one.
+
+        Args:
+            fact: All that decides a step; its `repr` stands for it.
+            steps: Of a rationale that can be wrong.
+        """
+        rng = seeded(f"{self.seed}/{fact!r}")
+        return rng if rng.random() < 1 - (1 - self.rationales) ** (1 / steps) else None
 
 
 def split_of(question: str) -> str:
@@ -112,6 +155,10 @@ class Task(ABC, Generic[State, Operation]):
     def mistake(self, state: State, operation: Operation, rng: random.Random) -> State:
         """Take one step wrongly, to a state that could be taken for the right one."""
 
+    def fact(self, state: State, operation: Operation) -> Hashable:
+        """Say what decides a step: where it occurs again, the result is the same."""
+        return state, operation
+
     @abstractmethod
     def conclude(self, state: State) -> str:
         """Say the answer that a last state gives."""
@@ -139,35 +186,39 @@ class Task(ABC, Generic[State, Operation]):
         *,
         phrasing: int = 0,
         hallucinate: Conclusion | None = None,
-    ) -> tuple[str, str]:
+        facts: WrongFacts | None = None,
+    ) -> Explanation:
         """Write a rationale, one line a step, and the answer it concludes.
 
         Args:
             question: A question of this task.
             rng: Draws the place and the kind of a mistake.
             phrasing: Index into `phrasings`.
-            hallucinate: None for a true rationale. `"right"`: one step before the last states a
+            hallucinate: None for a true rationale. `"right"`: a step before the last states a
                 wrong result, which the next step ignores, so the conclusion stays right and no
                 answer filter can see it. `"wrong"`: the steps after the mistake build on it, and
                 so does the conclusion.
-
-        Returns:
-            The rationale and the answer it concludes.
+            facts: Where they are given, the mistakes are theirs, as many as occur; else there is
+                one, at random.
         """
         chain = self.read(question)
-        count = len(chain.operations)
+        fallible = len(chain.operations) - (hallucinate == "right")
         wrong_step = None
-        if hallucinate is not None:
-            wrong_step = rng.randrange(count if hallucinate == "wrong" else count - 1)
+        if hallucinate is not None and facts is None:
+            wrong_step = rng.randrange(fallible)
         opening = self.opening(chain.start)
         lines = [] if opening is None else [opening]
-        state = chain.start
+        state, wrong_steps = chain.start, 0
         for index, operation in enumerate(chain.operations):
+            draw = rng if index == wrong_step else None
+            if hallucinate is not None and facts is not None and index < fallible:
+                draw = facts.draw(self.fact(state, operation), fallible)
             after = self.apply(state, operation)
-            stated = self.mistake(state, operation, rng) if index == wrong_step else after
+            stated = after if draw is None else self.mistake(state, operation, draw)
+            wrong_steps += draw is not None
             lines.append(self.phrasings[phrasing](state, operation, stated))
             state = stated if hallucinate == "wrong" else after
-        return "\n".join(lines), self.conclude(state)
+        return Explanation("\n".join(lines), self.conclude(state), wrong_steps)
 
     def questions(self, n: int, *, seed: int, split: str) -> Iterator[Question]:
         """Yield `n` questions of one split, no two alike as long as the task has unseen ones.
@@ -199,6 +250,7 @@ class Task(ABC, Generic[State, Operation]):
         seed: int = 0,
         split: str = "train",
         hallucination: float = 0.0,
+        mistakes: Mistakes = "random",
         conclusion: Conclusion = "right",
         phrasings: int = 2,
     ) -> Iterator[dict[str, Any]]:
@@ -208,10 +260,14 @@ class Task(ABC, Generic[State, Operation]):
         `meta.hallucinated` says whether it has a wrong step.
 
         Args:
-            n: How many; any prefix holds the asked share of hallucinations to within one record.
+            n: How many; any prefix holds the asked share of random mistakes to within one record.
             seed: Another seed, another draw.
             split: `train` or `test`; disjoint whatever the seeds.
-            hallucination: Share of rationales with one wrong step, 0 to 1.
+            hallucination: Share of wrong rationales, 0 to 1.
+            mistakes: `random`: one step of a wrong rationale, drawn anew each time. `systematic`:
+                the teacher believes a table of wrong facts, another for each seed, and errs alike
+                wherever one of them occurs; as many facts are wrong as make the share of wrong
+                rationales the asked one in expectation.
             conclusion: Whether a hallucinated rationale still reaches the right answer (`right`,
                 only its step is wrong) or concludes what its mistake leads to (`wrong`, so that
                 the `answer_mismatch` filter drops it); see `explain`.
@@ -227,13 +283,16 @@ class Task(ABC, Generic[State, Operation]):
                 f"phrasings: {phrasings} asked of {self.name}; give 1 to {len(self.phrasings)}"
             )
         rng = seeded(f"{self}/{split}/{seed}/oracle")
+        facts = WrongFacts(hallucination, f"{self}/{seed}/facts")
         for index, question in enumerate(self.questions(n, seed=seed, split=split)):
             wrong = int((index + 1) * hallucination) > int(index * hallucination)
-            rationale, concluded = self.explain(
+            systematic = mistakes == "systematic"
+            rationale, concluded, wrong_steps = self.explain(
                 question.question,
                 rng,
                 phrasing=rng.randrange(phrasings),
-                hallucinate=conclusion if wrong else None,
+                hallucinate=conclusion if wrong or systematic else None,
+                facts=facts if systematic else None,
             )
             yield {
                 "id": question.id,
@@ -244,7 +303,7 @@ class Task(ABC, Generic[State, Operation]):
                 "split": split,
                 "teacher": "oracle",
                 "teacher_answer": concluded,
-                "meta": {"hallucinated": wrong},
+                "meta": {"hallucinated": wrong_steps > 0},
             }
 
     def _draw(self, rng: random.Random, split: str) -> str:

@@ -68,6 +68,10 @@ class LastLetters(Task[str, str]):
         )
         return state + rng.choice(others)
 
+    def fact(self, state: str, operation: str) -> str:  # noqa: ARG002 (the same after any letters)
+        """Say the name."""
+        return operation
+
     def conclude(self, state: str) -> str:
         """Say the letters."""
         return " ".join(state)

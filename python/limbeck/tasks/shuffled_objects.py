@@ -109,6 +109,10 @@ class ShuffledObjects(Task[Held, Swap]):
         others = {state.who, operation.one, operation.other} - {right}
         return state._replace(who=rng.choice(sorted(others)))
 
+    def fact(self, state: Held, operation: Swap) -> tuple[str, str, str]:
+        """Say who has the ball and who swap, whatever ball it is and however many came before."""
+        return state.who, operation.one, operation.other
+
     def conclude(self, state: Held) -> str:
         """Say who has the ball."""
         return state.who

@@ -77,6 +77,7 @@ def _records(
         examples,
         seed=seed,
         hallucination=teacher.hallucination,
+        mistakes=teacher.mistakes,
         conclusion=teacher.conclusion,
         phrasings=teacher.phrasings,
     )
