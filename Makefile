@@ -76,7 +76,7 @@ stubs: setup ## Write python/limbeck/_native.pyi from the Rust signatures
 .PHONY: test-lowest
 test-lowest: ## Run the Python tests on the lowest supported versions
 	test -x $(LOWEST)/bin/python || $(UV) venv --quiet --python $(LOWEST_PYTHON) $(LOWEST)
-	$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --group dev --editable '.[peft]'
+	$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --group dev --editable '.[peft,teach]'
 	$(LOWEST)/bin/python -m pytest --ignore tests/packaging
 
 FUZZ_TARGETS := record template encode pack prepare

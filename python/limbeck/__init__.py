@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from limbeck.report import report
     from limbeck.run import run
     from limbeck.targets import targets
+    from limbeck.teach import teach
     from limbeck.train import train
     from limbeck.trainer import DistillConfig, DistillTrainer
 
@@ -42,6 +43,7 @@ __all__ = [
     "report",
     "run",
     "targets",
+    "teach",
     "train",
 ]
 
@@ -61,6 +63,7 @@ _MODULES = {
             "report",
             "run",
             "targets",
+            "teach",
             "train",
         )
     },

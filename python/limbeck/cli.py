@@ -8,26 +8,18 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from limbeck.errors import InputError
+from limbeck.console import bar, err, listening, out, watching
+from limbeck.errors import InputError, UnfinishedError
 from limbeck.visible import visible
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress as Bars
-    from rich.progress import TaskID
-
-    from limbeck.compare.schedule import Listener
-    from limbeck.compare.workers import Event
     from limbeck.config import Recipe, SectionT
-    from limbeck.stages import Progress, Stage, Watch
+    from limbeck.teach import Sampled, Taught
 
 app = typer.Typer(
     name="limbeck",
@@ -37,22 +29,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-
-@cache
-def out() -> Console:
-    """Standard output; made when it is needed, for rich takes a while to import."""
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=True)
-
-
-@cache
-def err() -> Console:
-    """Standard error."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 Overrides = Annotated[
@@ -70,7 +46,7 @@ def main() -> None:
     except InputError as error:
         err().print(f"limbeck: {visible(str(error))}", style="red", markup=False)
         sys.exit(2)
-    except OSError as error:
+    except (OSError, UnfinishedError) as error:
         err().print(f"limbeck: {visible(str(error))}", style="red", markup=False)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -102,7 +78,7 @@ def run(
         for recipe in recipes:
             out().print(f"memory {recipe.method:24} {_memory(recipe)}", markup=False)
         return
-    with _watching() as watch:
+    with watching() as watch:
         page = walk(recipes, watch=watch)
     out().print(results_table(recipes[0].output_dir))
     out().print(f"report: {page}", markup=False)
@@ -116,6 +92,99 @@ def _memory(recipe: Recipe) -> str:
         return str(footprint(recipe))
     except InputError as error:
         return f"not known; {error}"
+
+
+@app.command()
+def teach(
+    sources: Annotated[
+        list[str], typer.Argument(help="Tasks, or JSON lines with `question`; see --prompts.")
+    ],
+    output_dir: OutputDir,
+    model: Annotated[
+        str | None, typer.Option(help="Name at the endpoint; with --local, path or hub name.")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="Of an OpenAI-compatible API, up to /v1.")
+    ] = None,
+    local: Annotated[bool, typer.Option("--local", help="Run the model here.")] = False,
+    prompts: Annotated[
+        bool, typer.Option("--prompts", help="Sources hold `prompt`; all samples count.")
+    ] = False,
+    samples: Annotated[
+        int | None, typer.Option(help="Right answers wanted of a question, or samples of a prompt.")
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(help="What the whole job may cost; needs prices.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Tokens the whole job may take, prompts included.")
+    ] = None,
+    examples: Annotated[int, typer.Option(help="Questions of each generated task.")] = 6000,
+    recipe: RecipeFile = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of the teacher section.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of generated questions and a local model.")] = 0,
+    dry_run: Annotated[bool, typer.Option(help="Show the estimate and stop.")] = False,
+) -> None:
+    """Have a teacher write rationales, until enough of them reach the right answer.
+
+    What is cut off or out of budget goes on when the same command is run again; nothing is asked
+    twice. Keys come from the environment. Without a model, an oracle teaches generated tasks.
+    """
+    from limbeck.config import Teacher
+    from limbeck.teach import estimate, estimate_samples, read_prompts, sample
+    from limbeck.teach import teach as teach_questions
+    from limbeck.teach.choose import choose_teacher
+
+    teacher = choose_teacher(
+        recipe,
+        overrides or [],
+        local=local,
+        prompts=prompts,
+        chosen={
+            "model": model,
+            "base_url": base_url,
+            "samples": samples,
+            "max_cost": max_cost,
+            "max_tokens": max_tokens,
+        },
+    )
+    asked = read_prompts([Path(source) for source in sources]) if prompts else []
+    place: dict[str, Any] = {"output_dir": output_dir, "seed": seed}
+    if dry_run:
+        if isinstance(teacher, Teacher):
+            raise InputError("teacher: an oracle takes nothing; give --model, or leave --dry-run")
+        if prompts:
+            expected = estimate_samples(asked, teacher=teacher, **place)
+        else:
+            expected = estimate(sources, teacher=teacher, examples=examples, **place)
+        out().print(str(expected), markup=False)
+        return
+    with bar("teach") as progress:
+
+        def tell(done: int, total: int, text: str) -> None:
+            if done == 0:
+                err().print(f"teach: {text}", markup=False)
+            progress(done, total, text)
+
+        if prompts:
+            if isinstance(teacher, Teacher):
+                raise InputError("teacher.name: an oracle knows no prompts; give --model")
+            result: Sampled | Taught = sample(asked, teacher=teacher, progress=tell, **place)
+        else:
+            result = teach_questions(
+                sources, teacher=teacher, examples=examples, progress=tell, **place
+            )
+    out().print(str(result), markup=False)
+    if result.failed:
+        err().print(
+            f"limbeck: {output_dir / 'failed.jsonl'}: what could not be had; run the same command "
+            "to try again",
+            style="red",
+            markup=False,
+        )
+        sys.exit(1)
 
 
 @app.command()
@@ -168,7 +237,7 @@ def prepare(
         },
     )
     section = override(section, overrides or [])
-    with _bar("prepare") as progress:
+    with bar("prepare") as progress:
         manifest = prepare_records(
             [check(Source, {"path": path, "format": format}) for path in paths],
             tokenizer=tokenizer,
@@ -232,7 +301,7 @@ def train(
     from limbeck.train import train as train_student
 
     settings = _section(Train(), "train", recipe, overrides)
-    with _bar("train") as progress:
+    with bar("train") as progress:
         path = train_student(
             prepared,
             student=student,
@@ -263,7 +332,7 @@ def targets(
     from limbeck.targets import targets as cache_targets
 
     settings = _section(Targets(), "targets", recipe, overrides)
-    with _bar("targets") as progress:
+    with bar("targets") as progress:
 
         def tell(done: int, total: int, text: str) -> None:
             if done == 0:
@@ -328,7 +397,7 @@ def evaluate(
     from limbeck.evaluate import table
 
     settings = _section(Evaluate(), "evaluate", recipe, overrides)
-    with _bar("evaluate") as progress:
+    with bar("evaluate") as progress:
         summary = evaluate_student(
             student,
             tasks=[task for task in tasks.split(",") if task],
@@ -355,7 +424,7 @@ def compare(
         err().print(visible(line, keep="\n"), markup=False)
     if dry_run:
         return
-    with _listening() as listener:
+    with listening() as listener:
         summary = compare_methods(file, overrides=overrides or [], listener=listener)
     # Figures that are cut off tell nothing; a narrow terminal wraps the lines.
     out().print(comparison_table(summary), width=max(out().width, 130))
@@ -391,92 +460,3 @@ def _section(
 
     section: SectionT = getattr(load_stage(recipe), name) if recipe else default
     return override(section, overrides or [])
-
-
-@contextmanager
-def _bar(text: str) -> Iterator[Progress]:
-    """A progress bar with a rate on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield _unseen
-        return
-    with _bars() as bars, _task(bars, text) as progress:
-        yield progress
-
-
-@contextmanager
-def _watching() -> Iterator[Watch]:
-    """A bar for the stage that runs and a line for each that ended."""
-    from time import perf_counter
-
-    with _bars() as bars:
-
-        @contextmanager
-        def watch(stage: Stage, done: bool) -> Iterator[Progress]:
-            begin = perf_counter()
-            with _task(bars, stage.name) as progress:
-                yield progress
-            state = "unchanged, skipped" if done else f"{perf_counter() - begin:.1f} s"
-            err().print(f"{stage.name:24} {state}", markup=False)
-            warning = stage.warning()
-            if warning:
-                err().print(f"limbeck: {warning}", style="yellow", markup=False)
-
-        yield watch
-
-
-@contextmanager
-def _listening() -> Iterator[Listener]:
-    """A bar for each job that runs and a line for each that ended."""
-    with _bars() as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def listen(event: Event) -> None:
-            if event.job not in tasks:
-                tasks[event.job] = bars.add_task(event.job, total=None, text="")
-            if not event.is_last:
-                bars.update(
-                    tasks[event.job],
-                    completed=event.done,
-                    total=event.total or None,
-                    text=event.stage,
-                )
-                return
-            bars.remove_task(tasks.pop(event.job))
-            state = "done" if event.error is None else f"failed: {visible(event.error)}"
-            style = None if event.error is None else "red"
-            err().print(f"{event.job:32} {state}", markup=False, style=style)
-
-        yield listen
-
-
-def _unseen(done: int, total: int, text: str) -> None:
-    """Progress that no one watches."""
-
-
-def _bars() -> Bars:
-    from rich import progress
-
-    return progress.Progress(
-        progress.TextColumn("{task.description:24}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TimeElapsedColumn(),
-        progress.TimeRemainingColumn(),
-        progress.TextColumn("{task.fields[text]}", markup=False),
-        console=err(),
-        transient=True,
-        disable=not err().is_terminal,
-    )
-
-
-@contextmanager
-def _task(bars: Bars, name: str) -> Iterator[Progress]:
-    task = bars.add_task(name, total=None, text="")
-
-    def progress(done: int, total: int, text: str) -> None:
-        bars.update(task, completed=done, total=total or None, text=text)
-
-    try:
-        yield progress
-    finally:
-        bars.remove_task(task)

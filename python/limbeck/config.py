@@ -9,13 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from limbeck.errors import InputError
 from limbeck.filters import NAMES, SECTIONS, AnswerMismatch, ExactDuplicate, Filter
 from limbeck.section import Section
+from limbeck.teachers import Endpoint, LocalModel
 
 SectionT = TypeVar("SectionT", bound="Section")
 
@@ -124,6 +132,24 @@ class Teacher(Section):
         "right", description="what a wrong rationale concludes; `wrong` meets the answer filter"
     )
     phrasings: int = Field(2, ge=1, description="ways of wording the same rationale")
+
+
+def _by_default_oracle(teacher: Any) -> Any:
+    is_unnamed = isinstance(teacher, Mapping) and "name" not in teacher
+    return {"name": "oracle", **teacher} if is_unnamed else teacher
+
+
+AnyTeacher = Annotated[
+    Teacher | Endpoint | LocalModel,
+    Field(discriminator="name"),
+    BeforeValidator(_by_default_oracle),
+]
+"""A recipe's `teacher`: the oracle, or a model."""
+
+TEACHERS: dict[str, type[Teacher | Endpoint | LocalModel]] = {
+    section.model_fields["name"].default: section for section in (Teacher, Endpoint, LocalModel)
+}
+"""The section of each kind of teacher by its name."""
 
 
 class TokenizerSpec(Section):
@@ -330,7 +356,7 @@ class Recipe(Section):
     output_dir: Path = Path("out")
     seed: int = Field(0, ge=0)
     data: Data
-    teacher: Teacher = Teacher()
+    teacher: AnyTeacher = Teacher()
     prepare: Prepare = Prepare()
     route: Route = Route()
     targets: Targets = Targets()
@@ -381,7 +407,8 @@ def check(section: type[SectionT], values: Mapping[str, Any]) -> SectionT:
             fault = f"unknown key; {suggest(path[-1], _fields(section, first['loc'][:-1]))}"
         elif first["type"] == "union_tag_invalid":
             tag = str(first["ctx"]["tag"])
-            fault = f"there is no {tag!r}; {suggest(tag, NAMES)}"
+            known = re.findall(r"'(.*?)'", first["ctx"]["expected_tags"])
+            fault = f"there is no {tag!r}; {suggest(tag, known)}"
         elif first["type"] == "union_tag_not_found":
             fault = f"has no `name`; add one of {', '.join(sorted(NAMES))}"
         elif first["type"] == "missing":
@@ -398,13 +425,13 @@ def _is_branch(key: str | int) -> bool:
     return key in _BRANCHES or (isinstance(key, str) and key.startswith("tuple["))
 
 
-_BRANCHES = {"str", "Source", "StudentSpec", "TemplateSpec", *NAMES}
+_BRANCHES = {"str", "Source", "StudentSpec", "TemplateSpec", *NAMES, *TEACHERS}
 
 
 def _fields(section: type[Section], path: tuple[str | int, ...]) -> list[str]:
     for key in path:
-        if key in SECTIONS:
-            return list(SECTIONS[key].model_fields)
+        if key in (tagged := {**SECTIONS, **TEACHERS}):
+            return list(tagged[key].model_fields)
         if isinstance(key, int) or _is_branch(key):
             continue  # an element of a list, or a branch of a union, whose sections were found
         field = section.model_fields.get(key)

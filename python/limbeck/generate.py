@@ -192,7 +192,7 @@ class Generator:
         total = len(prompts) * decoding.n_samples
         found: dict[tuple[int, int], Generation] = {}
         for sample in range(decoding.n_samples):
-            with _seeded(seed + sample, self._model.device):
+            with seeded(seed + sample, self._model.device):
                 for batch in batches:
                     rows = self._continue([prompts[index] for index in batch], decoding)
                     for index, ids in zip(batch, rows, strict=True):
@@ -240,42 +240,17 @@ class Generator:
 
     def _continue(self, prompts: list[list[int]], decoding: Decoding) -> list[list[int]]:
         """Return the ids that the student writes after each prompt, the stop token included."""
-        import torch
-        from transformers import GenerationConfig
-
-        width = max(map(len, prompts))
-        padding = self._reader.stop_ids[0]
-        # On the left, so that all prompts end in one column; the mask also gives the positions.
-        ids = torch.full((len(prompts), width), padding)
-        mask = torch.zeros_like(ids)
-        for row, prompt in enumerate(prompts):
-            ids[row, width - len(prompt) :] = torch.tensor(prompt)
-            mask[row, width - len(prompt) :] = 1
-        chosen: dict[str, Any] = {"do_sample": decoding.temperature > 0}
-        if decoding.temperature > 0:
-            chosen |= {
-                "temperature": decoding.temperature,
-                "top_p": decoding.top_p,
-                "top_k": 0,
-            }
-        if self._reader.stop_string:
-            chosen["stop_strings"] = self._reader.stop_string
-        config = GenerationConfig(
+        rows = continuations(
+            self._model,
+            self._tokenizer,
+            prompts,
             max_new_tokens=decoding.max_new_tokens,
-            eos_token_id=self._reader.stop_ids,
-            pad_token_id=padding,
-            use_cache=True,
-            **chosen,
+            temperature=decoding.temperature,
+            top_p=decoding.top_p,
+            stop_ids=self._reader.stop_ids,
+            stop_string=self._reader.stop_string,
         )
-        device = self._model.device
-        with torch.inference_mode(), _undisturbed(self._model):
-            out = self._model.generate(
-                ids.to(device),
-                attention_mask=mask.to(device),
-                generation_config=config,
-                tokenizer=self._tokenizer,
-            )
-        return [self._reader.until_stop(row) for row in out[:, width:].tolist()]
+        return [self._reader.until_stop(row) for row in rows]
 
     def _read(
         self, index: int, sample: int, seed: int, prompt: list[int], ids: list[int]
@@ -292,6 +267,66 @@ class Generator:
             prompt_tokens=len(prompt),
             tokens_generated=len(ids),
         )
+
+
+def continuations(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    top_p: float,
+    stop_ids: Sequence[int],
+    stop_string: str | None = None,
+) -> list[list[int]]:
+    """Return the ids that a model writes after each of some prompts, generated together.
+
+    Args:
+        model: A causal model; its own decoding settings do not count.
+        tokenizer: Needed to see a stop string.
+        prompts: Token ids.
+        max_new_tokens: Where a text that does not end is cut off.
+        temperature: 0 is greedy.
+        top_p: Mass of the likeliest tokens that are sampled from.
+        stop_ids: Tokens that end a text; the first of them also pads.
+        stop_string: Text that ends one.
+
+    Returns:
+        A row for each prompt, with its stop token, and with padding where others are longer.
+    """
+    import torch
+    from transformers import GenerationConfig
+
+    width = max(map(len, prompts))
+    padding = stop_ids[0]
+    # On the left, so that all prompts end in one column; the mask also gives the positions.
+    ids = torch.full((len(prompts), width), padding)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        mask[row, width - len(prompt) :] = 1
+    chosen: dict[str, Any] = {"do_sample": temperature > 0}
+    if temperature > 0:
+        chosen |= {"temperature": temperature, "top_p": top_p, "top_k": 0}
+    if stop_string:
+        chosen["stop_strings"] = stop_string
+    config = GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        eos_token_id=list(stop_ids),
+        pad_token_id=padding,
+        use_cache=True,
+        **chosen,
+    )
+    with torch.inference_mode(), _undisturbed(model):
+        out = model.generate(
+            ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            generation_config=config,
+            tokenizer=tokenizer,
+        )
+    rows: list[list[int]] = out[:, width:].tolist()
+    return rows
 
 
 def _card(path: Path) -> dict[str, Any]:
@@ -340,7 +375,7 @@ def _stop_ids(path: Path) -> list[int]:
 
 
 @contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Draw under a seed and leave the caller's random state as it was."""
     import torch
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from limbeck.config import Recipe, Source, StudentSpec, Targets
-from limbeck.errors import InputError
+from limbeck.config import Recipe, Source, StudentSpec, Targets, Teacher
+from limbeck.errors import InputError, UnfinishedError
 from limbeck.evaluate import evaluate
 from limbeck.lines import records as read_records
 from limbeck.model import check_student
@@ -33,8 +33,9 @@ from limbeck.route import (
 )
 from limbeck.stages import Progress, Stage, Watch
 from limbeck.targets import targets, untrained
-from limbeck.tasks import files_of, held_out_questions, write_records
+from limbeck.tasks import files_of, held_out_questions
 from limbeck.tasks import load as load_questions
+from limbeck.teach import teach
 from limbeck.train import check_settings, train
 
 
@@ -95,7 +96,7 @@ def plan(recipes: Sequence[Recipe]) -> list[Stage]:
     for recipe in recipes:
         _check_apart(recipe, records)
     stages += plan_shared(first, root, records)
-    if first.data.tasks:
+    if _is_taught(first):
         records = [Source(path=str(root / "teach" / "records.jsonl"))]
     start = str(root / "base") if isinstance(first.student, StudentSpec) else first.student
     for recipe in recipes:
@@ -110,11 +111,11 @@ def plan_shared(recipe: Recipe, root: Path, records: Sequence[Source]) -> list[S
     Args:
         recipe: Any of the run's.
         root: Where `teach/` and `base/` go.
-        records: The record files, where no tasks make them.
+        records: The record files, where no tasks make them; a model teaches their questions.
     """
     stages = []
-    if recipe.data.tasks:
-        stages.append(_teach(recipe, root / "teach"))
+    if _is_taught(recipe):
+        stages.append(_teach(recipe, records, root / "teach"))
         records = [Source(path=str(root / "teach" / "records.jsonl"))]
     if isinstance(recipe.student, StudentSpec):
         stages.append(_base(recipe.student, recipe.seed, records, root / "base"))
@@ -288,20 +289,42 @@ def _named_encoder(recipe: Recipe, output_dir: Path, methods: list[str]) -> Targ
     return recipe.targets.model_copy(update={"encoder": str(student)})
 
 
-def _teach(recipe: Recipe, output: Path) -> Stage:
+def _is_taught(recipe: Recipe) -> bool:
+    """Whether a teacher writes the records: of tasks always, of files where it is a model."""
+    return bool(recipe.data.tasks) or not isinstance(recipe.teacher, Teacher)
+
+
+def _teach(recipe: Recipe, records: Sequence[Source], output: Path) -> Stage:
+    for source in records:
+        if source != Source(path=source.path):
+            raise InputError(
+                f"data.paths: {source.path}: says more than a path, and its questions go to "
+                f"{recipe.teacher.name}; give JSON lines with `question`, or teach first and give "
+                "the records"
+            )
+    paths = tuple(source.path for source in records)
+
+    def action(progress: Progress) -> None:
+        taught = teach(
+            recipe.data.tasks or paths,
+            output_dir=output,
+            teacher=recipe.teacher,
+            examples=recipe.data.examples,
+            seed=recipe.seed,
+            progress=progress,
+        )
+        if missed := taught.failed.get("unanswered"):
+            raise UnfinishedError(
+                f"{output / 'failed.jsonl'}: {missed} answers could not be had; run the same "
+                "command to go on"
+            )
+
     return Stage(
         "teach",
         output,
-        _files(recipe.data.tasks),
+        (*_files(recipe.data.tasks), *paths),
         {"data": _values(recipe.data), "teacher": _values(recipe.teacher), "seed": recipe.seed},
-        lambda progress: write_records(
-            recipe.data.tasks,
-            output / "records.jsonl",
-            examples=recipe.data.examples,
-            teacher=recipe.teacher,
-            seed=recipe.seed,
-            progress=progress,
-        ),
+        action,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from limbeck.config import Recipe, RecipeError, StudentSpec, check, suggest
+from limbeck.config import Recipe, RecipeError, StudentSpec, Teacher, check, suggest
 from limbeck.errors import InputError
 from limbeck.recipes import METHODS
 from limbeck.recipes.base import merge
@@ -228,6 +228,12 @@ def _check_names(
         raise RecipeError(("seeds",), "one is given twice, which would count twice; keep one")
     first = next(iter(arms.values()))
     for name, recipe in arms.items():
+        if not isinstance(recipe.teacher, Teacher):
+            raise RecipeError(
+                ("teacher", "name"),
+                "a model would be asked again for every seed; have it teach once with `limbeck "
+                "teach`, and give its records as `data.paths`",
+            )
         if not recipe.tasks:
             raise RecipeError(
                 ("evaluate", "tasks"), "missing, and the data are files; name what to test on"

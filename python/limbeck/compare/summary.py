@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from limbeck.compare.outcome import Outcome, Question, read_outcome
 from limbeck.compare.plan import Comparison
+from limbeck.config import Teacher
 from limbeck.crossed import Difference, Mean, crossed_difference, crossed_mean, holm
 
 if TYPE_CHECKING:
@@ -178,6 +179,9 @@ def _arm(comparison: Comparison, name: str, own: Mapping[int, Outcome]) -> ArmSu
     tasks = dict.fromkeys(task for task, *_ in rates[0])
     voted = [each.tokens_per_vote for each in outcomes if each.tokens_per_vote is not None]
 
+    teacher = recipe.teacher
+    assert isinstance(teacher, Teacher), "a comparison has no other"
+
     def mean(values: Sequence[float]) -> float:
         return sum(values) / len(values)
 
@@ -199,9 +203,9 @@ def _arm(comparison: Comparison, name: str, own: Mapping[int, Outcome]) -> ArmSu
         steps=mean([each.steps for each in outcomes]),
         examples=mean([each.examples for each in outcomes]),
         seconds=mean([each.seconds for each in outcomes]),
-        hallucination=recipe.teacher.hallucination,
-        mistakes=recipe.teacher.mistakes,
-        conclusion=recipe.teacher.conclusion,
+        hallucination=teacher.hallucination,
+        mistakes=teacher.mistakes,
+        conclusion=teacher.conclusion,
     )
 
 

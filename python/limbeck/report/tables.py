@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from limbeck.config import Recipe
+from limbeck.config import Recipe, Teacher
 from limbeck.evaluate import TaskSummary
 from limbeck.prepare import SourceCounts
 from limbeck.report import words
@@ -226,11 +226,17 @@ def facts(run: Run) -> list[tuple[str, str]]:
 
 
 def _data(recipe: Recipe) -> str:
-    if recipe.data.paths:
-        return ", ".join(source.path for source in recipe.data.sources)
-    wrong, kind = recipe.teacher.hallucination, recipe.teacher.mistakes
+    paths = ", ".join(source.path for source in recipe.data.sources)
+    if paths and not isinstance(recipe.teacher, Teacher):
+        return f"questions of {paths}; teacher {recipe.teacher.model}"
+    if paths:
+        return paths
+    teacher = recipe.teacher
+    tasks = ", ".join(map(words.task, recipe.data.tasks))
+    if not isinstance(teacher, Teacher):
+        return f"questions of {tasks}; teacher {teacher.model}"
+    wrong = f" with {words.percent(teacher.hallucination)} wrong rationales ({teacher.mistakes})"
     return (
-        f"{words.count(recipe.data.examples)} generated records of each of "
-        f"{', '.join(map(words.task, recipe.data.tasks))}; teacher {recipe.teacher.name}"
-        + (f" with {words.percent(wrong)} wrong rationales ({kind})" if wrong else "")
+        f"{words.count(recipe.data.examples)} generated records of each of {tasks}; teacher "
+        f"{teacher.name}{wrong if teacher.hallucination else ''}"
     )

@@ -1,0 +1,58 @@
+"""From a recipe's section and the words of a command line to the teacher they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from limbeck.config import TEACHERS, AnyTeacher, RecipeError, check, suggest
+from limbeck.errors import InputError
+from limbeck.recipes.base import merge
+from limbeck.recipes.load import load_stage, nest, parse_override
+
+__all__ = ["choose_teacher"]
+
+# Hypotheses are wanted for their variety.
+OF_PROMPTS = {"temperature": 1.0}
+
+
+def choose_teacher(
+    recipe: Path | None,
+    overrides: Sequence[str],
+    *,
+    local: bool,
+    prompts: bool,
+    chosen: Mapping[str, Any],
+) -> AnyTeacher:
+    """Return the teacher that is meant; an oracle where nothing names a model.
+
+    Args:
+        recipe: A file with a `teacher` section.
+        overrides: `key=value` of that section.
+        local: Whether the model is on this machine.
+        prompts: Whether it gets ready prompts: the default temperature is then 1.
+        chosen: Further keys; those that are None were not given.
+
+    Raises:
+        InputError: A key is unknown or out of range, or belongs to another kind of teacher.
+    """
+    values: dict[str, Any] = {}
+    if recipe is not None:
+        section = load_stage(recipe).teacher
+        values = section.model_dump(mode="json", exclude_unset=True) | {"name": section.name}
+    elif prompts:
+        values = dict(OF_PROMPTS)
+    for keys, value in map(parse_override, overrides):
+        values = merge(values, nest(keys, value))
+    values = merge(values, {key: value for key, value in chosen.items() if value is not None})
+    if local:
+        values["name"] = "local"
+    default = "openai" if "model" in values or prompts else "oracle"
+    name = str(values.setdefault("name", default))
+    if name not in TEACHERS:
+        raise InputError(f"teacher.name: there is no {name!r}; {suggest(name, TEACHERS)}")
+    try:
+        return check(TEACHERS[name], values)
+    except RecipeError as error:
+        raise InputError(f"teacher.{error}") from None
