@@ -16,7 +16,8 @@ LOWEST_TRITON := $(CURDIR)/.venv-triton-$(LOWEST_TRITON_VERSION)
 BENCH := $(CURDIR)/.venv-bench
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(BIN):$(PATH)
-# Rust's release profile everywhere: the dependencies are compiled once for the wheel and for the tests.
+# Rust's release profile everywhere: the dependencies are compiled once for the wheel and for the tests. What else calls cargo
+# comes after the build, or it would hold the lock on target/ while the build waits.
 CARGO_PROFILE := --release
 
 .PHONY: help
@@ -40,22 +41,32 @@ build: setup ## Build the Rust core and install limbeck into .venv
 demo: build ## Run the embedded default and print its table and the path of its report
 	limbeck run output_dir=$(OUT)
 
+# In an order that suits `--jobs`: what needs no build goes beside it, and what takes all cores to its end is last.
 .PHONY: test
-test: build lint test-rust test-python compile-kernels ## Build, lint, run all tests, compile the kernels for every GPU
+test: build compile-kernels lint test-rust test-python ## Build, lint, run all tests, compile the kernels for every GPU
 
 .PHONY: test-rust
-test-rust: ## Run the Rust tests
+test-rust: build ## Run the Rust tests
 	cargo test --workspace $(CARGO_PROFILE) --quiet
 
+# In the order of the files: a file with few tests may hold the longest, and no process is to wait for it at the end. Without the
+# test that compiles the tightest kernels: `compile-kernels` compiles them all.
 .PHONY: test-python
-test-python: setup ## Run the Python tests, a process a core
-	OMP_NUM_THREADS=1 pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+test-python: build ## Run the Python tests, a process a core
+	OMP_NUM_THREADS=1 pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder \
+	  --deselect tests/kernels/test_compile_ahead.py::test_the_tightest_kernels_compile_on_this_triton
 
 .PHONY: lint
-lint: setup ## Check formats, lints, types and the stub
+lint: lint-rust lint-python ## Check formats, lints, types and the stub
+
+.PHONY: lint-rust
+lint-rust: build ## Check the format and the lints of the Rust code
 	cargo fmt --all --check
 	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets $(CARGO_PROFILE) --quiet -- --deny warnings
+
+.PHONY: lint-python
+lint-python: build ## Check the format, the lints and the types of the Python code, and the stub
 	ruff format --check
 	ruff check
 	mypy

@@ -125,14 +125,15 @@ class Generator:
     """
 
     def __init__(self, student: str | Path, *, device: str = "auto", model: Any = None) -> None:
+        path = Path(student)
+        card = _card(path)  # refused before PyTorch is imported, which takes seconds
+
         import torch
         from transformers import AutoTokenizer
 
         from limbeck._native import Renderer
         from limbeck.model import load_trained, quiet
 
-        path = Path(student)
-        card = _card(path)
         self.order: str = card["inference"]["order"]
         self.max_new_tokens: int = card["inference"]["max_new_tokens"]
         self.method: str = card.get("method", "")

@@ -58,18 +58,21 @@ def train(
         InputError: A setting is unknown, the student or the data cannot be read, or an example
             would train nothing.
     """
+    from limbeck.model import check_student, load_student, quiet
+
+    prepared, output_dir = Path(prepared), Path(output_dir)
+    check_student(student)
+    manifest = _manifest(prepared)  # refused before PyTorch is imported, which takes seconds
+
     from transformers import AutoTokenizer, PrinterCallback, set_seed
 
     from limbeck.adapter import adapter_config
     from limbeck.arguments import arguments
     from limbeck.data import domain_counts, load_prepared, survey
-    from limbeck.model import check_student, load_student, quiet
     from limbeck.objectives import Domains, make_terms
     from limbeck.target_store import TargetStore
     from limbeck.tasks import held_out_questions
 
-    prepared, output_dir = Path(prepared), Path(output_dir)
-    check_student(student)
     work_dir = output_dir.with_name(f".{output_dir.name}.partial")
     held_out = held_out_questions(prepared, settings.validation_questions)
     args = arguments(settings, work_dir / "checkpoints", seed, validated=bool(held_out))
@@ -79,7 +82,6 @@ def train(
             "`data.validation`, or leave the key out"
         )
     dataset = load_prepared(prepared)
-    manifest = _manifest(prepared)
     store = None if targets is None else TargetStore(targets)
     if store is not None:
         store.check(prepared)
@@ -194,7 +196,9 @@ def _manifest(prepared: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); prepare the data again") from error
+        raise InputError(
+            f"{path}: not prepared data ({error}); write it with `limbeck prepare`"
+        ) from error
     return manifest
 
 

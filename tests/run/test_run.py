@@ -242,7 +242,7 @@ def test_real_records_train_a_student_saved_by_transformers(tmp_path: Path, shar
         output_dir=tmp_path / "out",
         data={"paths": [str(shared / "data/cot/addsub.jsonl")]},
         prepare={"max_length": 256},
-        train={"max_steps": 20, "per_device_train_batch_size": 1, "logging_steps": 10},
+        train={"max_steps": 4, "per_device_train_batch_size": 1, "logging_steps": 2},
         evaluate={
             "tasks": [str(shared / "data/cot/singleeq.jsonl")],
             "questions": 4,
