@@ -31,6 +31,10 @@ WEIGHTS = {
     "think_first": {"rationale": 1.0, "answer": 1.0, "end": 1.0},
     "pst": {"answer": 1.0, "semantic": 1.0, "end": 1.0, "rationale": 0.5},
 }
+VOTE = {
+    "samples": 3, "accuracy": 0.9143, "low": 0.8511, "high": 0.9522,
+    "votes": 24, "correct": 22, "tokens_per_vote": 87.6,
+}  # fmt: skip
 NAMES = ("Ada", "Bao", "Cléo", "Dmitri", "Eve", "Farid")
 
 
@@ -52,6 +56,7 @@ class Fake:
     tasks: dict[str, float] = field(default_factory=lambda: dict(TASKS))
     questions: int = 200
     samples: int = 1
+    vote: bool = False
     title: str = "limbeck"
     generations: int = 4
     source: str = "records.jsonl"
@@ -155,7 +160,7 @@ class Fake:
                         "tokens_per_answer": tokens / answers,
                     }
                 },
-                "vote": None,
+                "vote": VOTE if self.vote else None,
             }
         write_lines(path / "results.jsonl", rows)
         summary = {
@@ -168,6 +173,7 @@ class Fake:
                 "max_new_tokens": 64,
             },
             "seed": 0,
+            "split": "test",
             "tasks": tasks,
             "validation": {
                 name: found | {"accuracy": 0.7531, "questions": 40}

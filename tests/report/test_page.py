@@ -1,5 +1,6 @@
 """What the page says, what it does not pretend, and how it is written."""
 
+import io
 import json
 import os
 import re
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from limbeck.errors import InputError
-from limbeck.report import report
+from limbeck.report import report, results_table
 
 
 def words(path: Path) -> str:
@@ -134,6 +136,21 @@ def test_unequal_budgets_stand_beside_the_accuracies(demo_page: Path) -> None:
 def test_the_accuracy_on_held_out_questions_stands_beside_the_tests(demo_page: Path) -> None:
     page = demo_page.read_text("utf-8")
     assert page.count('<span title="40 questions">75.3 %</span>') == 3  # of three methods
+
+
+def test_votes_stand_below_the_single_samples(fake: Any, demo_page: Path, tmp_path: Path) -> None:
+    fake.methods, fake.questions, fake.samples, fake.vote = ("think_first",), 12, 6, True
+    run = fake.write(tmp_path / "voted")
+    text = words(report(run))
+    # Held out was arithmetic alone; of 12 questions there are two votes each.
+    assert "arithmetic, vote of 3 91.4 % 85.1 to 95.2 91.4 % 11.5 % 12 × 2 – 87.6" in text
+    assert "coin flip, vote of 3 91.4 % 85.1 to 95.2 – 50.0 % 12 × 2 – 87.6" in text
+    assert "A vote is the commonest answer" in text
+    console = Console(record=True, width=80, file=io.StringIO())
+    console.print(results_table(run))
+    lines = [line.split() for line in console.export_text().splitlines()]
+    assert lines.count(["vote", "of", "3", "91.4", "%", "85.1–95.2", "87.6"]) == 4
+    assert "vote" not in words(demo_page)
 
 
 def test_an_accuracy_within_chance_is_marked(demo_page: Path) -> None:

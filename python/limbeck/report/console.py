@@ -46,8 +46,19 @@ def results_table(run_dir: str | Path) -> RenderableType:
                 percent(found.chance),
                 str(found.questions),
                 f"{found.tokens_per_answer:.1f}",
-                end_section=n + 1 == len(rows),
+                end_section=n + 1 == len(rows) and found.vote is None,
             )
+            if found.vote is not None:
+                table.add_row(
+                    "",
+                    f"  vote of {found.vote.samples}",
+                    percent(found.vote.accuracy),
+                    f"{100 * found.vote.low:.1f}–{100 * found.vote.high:.1f}",
+                    "",
+                    "",
+                    f"{found.vote.tokens_per_vote:.1f}",
+                    end_section=n + 1 == len(rows),
+                )
     parts: list[RenderableType] = [table] if run.tasks else [Text("no evaluation in this run")]
     if any(method.training for method in run.methods):
         parts.append(_costs(run))

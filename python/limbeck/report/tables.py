@@ -59,6 +59,11 @@ def results(run: Run) -> dict[str, list[Result]]:
     return tables
 
 
+def has_votes(run: Run) -> bool:
+    """Whether the samples of some method voted."""
+    return any(row.result.vote for rows in results(run).values() for row in rows)
+
+
 def unequal_budgets(run: Run) -> list[str]:
     """What the methods did not spend equally, as `examples seen 1.8-fold`.
 
