@@ -158,6 +158,50 @@ def test_the_student_chooses_and_the_results_say_how(walked: tuple[Path, Path, L
     assert all(row["text"].startswith(gate[row["way"]]) for row in rows)
 
 
+def test_a_gate_is_read_through_a_soft_prompt_alone(
+    walked: tuple[Path, Path, Log], tmp_path: Path
+) -> None:
+    """The papers' perception module: all that is trained are rows of added tokens."""
+    from safetensors.torch import load_file
+    from transformers import AutoTokenizer
+
+    out, source, _ = walked
+    base = out / "base"
+    recipe = adaptive(
+        student=str(base),
+        data={"paths": [str(source)]},
+        output_dir=tmp_path / "out",
+        prepare={**COMMON["prepare"], "soft_prompt": 2},
+        route={**COMMON["route"], "folds": 2},
+        train={**COMMON["train"], "use_peft": True, "lora_target_modules": []},
+        evaluate={"tasks": [str(source.with_name("test.jsonl"))], "max_new_tokens": 8},
+    )
+    limbeck.run(recipe)
+    prompt = "<|prompt_0|><|prompt_1|>"
+    home = tmp_path / "out"
+    counts = {
+        name: json.loads((home / name / "manifest.json").read_text("utf-8"))
+        for name in ("route/judge-0/prepared", "route/judge-1/prepared", "prepared")
+    }
+    assert all(each["tokens"]["soft_prompt"] == 2 * each["examples"] for each in counts.values())
+    gates = [each["tokens"].get("gate", 0) for each in counts.values()]
+    assert gates == [0, 0, counts["prepared"]["examples"]], "judges choose no way"
+
+    rows = read(home / "evaluate/results.jsonl")
+    assert all(row["prompt"].startswith(f"{prompt}Question:") for row in rows)
+    gate = {"answer-first": "<|answer_first|>", "think-first": "<|think_first|>"}
+    assert all(row["text"].startswith(gate[row["way"]]) for row in rows)
+
+    student = home / "student"
+    before, after = (load_file(each / "model.safetensors") for each in (base, student))
+    assert before.keys() == after.keys()
+    assert all(after[name][: len(old)].equal(old) for name, old in before.items())
+    ids = AutoTokenizer.from_pretrained(student)(prompt, add_special_tokens=False)["input_ids"]
+    moved = after["model.embed_tokens.weight"]
+    mean = moved[: len(before["model.embed_tokens.weight"])].mean(0)
+    assert (moved[ids] - mean).norm(dim=1).min() > 0.1
+
+
 @pytest.mark.parametrize(
     ("text", "way", "answer"),
     [

@@ -18,8 +18,11 @@ def adaptive(**overrides: Any) -> Recipe:
     think-first. With `route.labels: records` the records name their `way` themselves. What an
     answer-first example says is PST's.
 
-    The papers' perception module is a soft prompt; here the gate is read by the student's own
-    weights alone. Gate, label rule and folds are our reading.
+    The papers' perception module is a soft prompt: `prepare: {soft_prompt: 8}` has the gate read
+    through one, and with `train: {use_peft: true, lora_target_modules: []}` through nothing else.
+    It is not the default, since where all weights are trained, as they are by default, its rows add
+    tokens to every example and nothing that the weights could not learn. Gate, label rule and folds
+    are our reading.
 
     Args:
         **overrides: Sections and keys of the recipe that differ from the method's defaults.
