@@ -2,29 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from limbeck.compare.estimate import Estimate, Trial, walk_trial
+import pytest
+
+from limbeck.arguments import arguments
+from limbeck.compare.estimate import Estimate, Trial, checkpoints_judged, walk_trial
 from limbeck.compare.plan import plan_comparison
+from limbeck.compare.workers import Event
+from limbeck.config import Train, check
+from limbeck.encoder import Encoder, Passage
 
 
 def test_a_trial_measures_time_by_steps_and_leaves_only_what_is_shared(
-    comparison: Callable[..., Path],
+    comparison: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pst = {"method": "pst", "targets": {"encoder": "cot"}}
+    """The encoder is one that no arm has trained yet; a slow one is seen to be slow."""
+    pst = {"method": "pst", "targets": {"encoder": "cot", "batch_size": 2}}
     cot = {"name": "cot", "method": "think_first"}
     file = comparison(methods=["answer_only", cot, pst])
-    short, long = (
-        walk_trial(Trial(plan_comparison(file, [f"train.max_steps={steps}"]).cells[2]))
-        for steps in (10, 10_000)
-    )
+
+    def tried(steps: int) -> Event:
+        return walk_trial(Trial(plan_comparison(file, [f"train.max_steps={steps}"]).cells[2]))
+
+    short, long = tried(10), tried(10_000)
     assert short.error is None
     assert 0 < 100 * short.done < 4 * long.done, "a thousand times the steps take longer"
-    assert long.done > short.done
     assert long.total > 50 * 2**20, "PyTorch alone takes more"
     root = file.parent / "out"
     assert [path.name for path in root.iterdir()] == ["shared"]
+
+    batches: list[int] = []
+    states = Encoder.states
+
+    def slowly(self: Encoder, passages: Sequence[Passage]) -> Any:
+        batches.append(len(passages))
+        time.sleep(0.3)
+        return states(self, passages)
+
+    monkeypatch.setattr(Encoder, "states", slowly)
+    slow = tried(10)
+    assert batches == [2, 2], "one to warm up, one to be timed"
+    assert slow.done > short.done + 2000, "some twenty batches of 300 ms"
+
+
+@pytest.mark.parametrize(
+    ("settings", "times"),
+    [
+        ({"save_steps": 30}, 3),
+        ({"save_steps": 0.25}, 4),
+        ({"save_strategy": "epoch"}, 5),
+        ({"save_strategy": "no"}, 0),
+    ],
+)
+def test_checkpoints_are_judged_as_the_trainer_does(
+    settings: dict[str, object], times: int, tmp_path: Path
+) -> None:
+    args = arguments(check(Train, settings), tmp_path, 0, validated=True)
+    assert checkpoints_judged(args, steps=100, per_epoch=20) == times
 
 
 def test_an_estimate_says_what_it_does_not_count() -> None:

@@ -22,6 +22,7 @@ ARM = ArmSummary(
     tokens_trained_on=1000.0,
     tokens_encoded=0.0,
     tokens_routed=0.0,
+    tokens_of_encoder_arm=0.0,
     steps=10.0,
     examples=80.0,
     seconds=3.0,
@@ -37,6 +38,7 @@ VOTED = replace(
     vote=Mean(0.7, 0.6, 0.8, 2, 100),
     tokens_per_vote=50.0,
     tokens_encoded=500.0,
+    tokens_of_encoder_arm=7654.0,
     hallucination=0.5,
 )
 BETTER = Contrast("<b>cot</b>", "answer_only", Difference(0.2, 0.1, 0.3, 0.01, 2, 100), 0.02)
@@ -59,7 +61,15 @@ def test_the_page_shows_arms_votes_contrasts_and_failures(tmp_path: Path) -> Non
     page = path.read_text("utf-8")
     for raw in ("<script>", "<b>cot", "<i>no"):
         assert raw not in page
-    for shown in ("70.0 %", "50.0", "0.020", "+20.0", "1,500", "no memory", "is better than"):
+    for shown in (
+        "70.0 %",
+        "50.0",
+        "0.020",
+        "+20.0",
+        '1,500 <span class="share">+ 7,654</span>',
+        "no memory",
+        "is better than",
+    ):
         assert shown in page, shown
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
 
@@ -79,5 +89,6 @@ def test_the_terminal_shows_the_same(tmp_path: Path) -> None:
     console = Console(width=200, record=True, file=(tmp_path / "out").open("w"))
     console.print(comparison_table(SUMMARY))
     text = console.export_text()
-    for shown in ("vote", "60.0 %", "+10.0 – +30.0", "0.020", "1,500", "failed: pst/seed-0"):
+    shown_tokens = ("1,500 (+ 7,654)", "(+ …): what the arm cost whose student encodes")
+    for shown in ("vote", "60.0 %", "+10.0 – +30.0", "0.020", *shown_tokens, "failed: pst/seed-0"):
         assert shown in text, shown

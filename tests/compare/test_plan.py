@@ -42,7 +42,9 @@ def test_an_encoder_that_is_an_arm_comes_first(comparison: Write) -> None:
     cell = found.cells[2]
     assert cell.needs == ("answer_only/seed-0", "think_first/seed-0")
     assert cell.recipe.targets.encoder.endswith("cells/think_first/seed-0/student")
+    assert str(cell.encoder_of).endswith("cells/think_first/seed-0")
     assert found.cells[0].needs == ()
+    assert found.cells[0].encoder_of is None
 
 
 @pytest.mark.parametrize(

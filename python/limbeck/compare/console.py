@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from limbeck.compare.summary import ComparisonSummary, p_text
+from limbeck.compare.summary import ArmSummary, ComparisonSummary, p_text
 from limbeck.report.words import count, percent
 from limbeck.visible import visible
 
@@ -45,7 +45,7 @@ def comparison_table(summary: ComparisonSummary) -> RenderableType:
             Text(visible(arm.name)),
             *_accuracy(arm.accuracy),
             *compared,
-            count(arm.tokens),
+            _tokens(arm),
             f"{arm.tokens_per_answer:.1f}",
         )
         if arm.vote is not None and arm.tokens_per_vote is not None:
@@ -53,12 +53,20 @@ def comparison_table(summary: ComparisonSummary) -> RenderableType:
                 "  vote", *_accuracy(arm.vote), "", "", "", "", f"{arm.tokens_per_vote:.1f}"
             )
     lines: list[RenderableType] = [table] if summary.arms else []
+    if any(arm.tokens_of_encoder_arm for arm in summary.arms):
+        lines.append(Text("(+ …): what the arm cost whose student encodes the targets"))
     lines += [Text(visible(each.sentence)) for each in summary.contrasts]
     lines += [
         Text(f"failed: {visible(name)}: {visible(error)}", style="red")
         for name, error in summary.failed.items()
     ]
     return Group(*lines)
+
+
+def _tokens(arm: ArmSummary) -> str:
+    """An arm's own tokens, and beside them those of the arm that encodes its targets."""
+    encoder = arm.tokens_of_encoder_arm
+    return f"{count(arm.tokens)} (+ {count(encoder)})" if encoder else count(arm.tokens)
 
 
 def _accuracy(found: Mean) -> tuple[str, str, str]:

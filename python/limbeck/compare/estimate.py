@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import tempfile
@@ -9,15 +10,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from limbeck.compare.cell import own_recipe, walk_shared
 from limbeck.compare.plan import Cell, Comparison
 from limbeck.compare.workers import Event, Pool
-from limbeck.config import Recipe
+from limbeck.config import Recipe, Targets, Train
 from limbeck.report.words import duration
 from limbeck.run import plan, walk
 
-__all__ = ["Estimate", "Trial", "estimate"]
+if TYPE_CHECKING:
+    from limbeck.trainer import DistillConfig
+
+__all__ = ["Estimate", "Trial", "checkpoints_judged", "estimate"]
 
 STEPS = 6  # trained in a trial; the first, which warms up, is not timed
 
@@ -70,11 +75,11 @@ class Trial:
 def estimate(comparison: Comparison, to_do: Sequence[Cell]) -> Estimate:
     """Try every arm once, in one process, and extrapolate.
 
-    Training is timed by its steps, without targets; answering by one batch of a student that has
-    learned nothing yet and so writes as much as it may, which makes it take longest. Arms that find
-    their ways by judges are counted as that many trainings more. Encoders of targets, validation,
-    loading and a cell's report are not counted. The memory is the process's own, and what PyTorch
-    took of a GPU.
+    Training is timed by its steps, without targets; the encoder of targets by a batch of
+    rationales; answering, also to judge checkpoints, by one batch of a student that has learned
+    nothing yet and so writes as much as it may, which makes it take longest. Arms that find their
+    ways by judges are counted as that many trainings more, without an encoder. Loading and a cell's
+    report are not counted. The memory is the process's own, and what PyTorch took of a GPU.
 
     Args:
         comparison: Its arms are tried at the first seed.
@@ -107,7 +112,6 @@ def walk_trial(trial: Trial) -> Event:
     if cell.shared is not None:
         walk_shared(cell.shared)
     recipe = own_recipe(cell)
-    recipe = recipe.model_copy(update={"train": _plain(recipe)})
     trainings = 1.0
     if recipe.route.labels == "cross_fitting":
         from limbeck.route import judge_recipe, needs_route
@@ -116,21 +120,23 @@ def walk_trial(trial: Trial) -> Event:
             trainings += recipe.route.folds - 1
             recipe = judge_recipe(recipe)
     with tempfile.TemporaryDirectory() as directory:
-        seconds = _try(recipe, Path(directory), trainings)
+        seconds = _try(recipe, Path(directory), trainings, stands_in=cell.encoder_of is not None)
     return Event(trial.name, done=round(1000 * seconds), total=_peak_bytes())
 
 
-def _plain(recipe: Recipe) -> object:
-    """Return the training without the terms that need targets, whose encoder may not be there."""
-    terms = tuple(term for term in recipe.train.objectives if term["name"] != "semantic_alignment")
-    return recipe.train.model_copy(update={"objectives": terms or recipe.train.objectives})
+def _try(recipe: Recipe, directory: Path, trainings: float, *, stands_in: bool) -> float:
+    """Return the seconds that the stages of a recipe would take.
 
-
-def _try(recipe: Recipe, directory: Path, trainings: float) -> float:
-    """Return the seconds that all steps and all answers of a recipe would take."""
+    Args:
+        recipe: The recipe.
+        directory: For what is written.
+        trainings: How often a student is trained.
+        stands_in: Whether the trial's student is to encode for one that is not trained yet.
+    """
     from limbeck.arguments import arguments
     from limbeck.evaluate import evaluate
     from limbeck.prepare import Manifest
+    from limbeck.tasks import held_out_questions
     from limbeck.train import train
 
     recipe = recipe.model_copy(update={"output_dir": directory})
@@ -138,17 +144,22 @@ def _try(recipe: Recipe, directory: Path, trainings: float) -> float:
     walk(stages)
     prepared = directory / "prepared"
     ticks: list[float] = []
-    settings = recipe.train.model_copy(update={"max_steps": STEPS, "save_strategy": "no"})
     student = train(
         prepared,
         student=str(recipe.student),
         output_dir=directory / "student",
-        settings=settings,
+        settings=_shortened(recipe),
         seed=recipe.seed,
         progress=lambda *_: ticks.append(time.perf_counter()),
     )
     per_step = (ticks[-1] - ticks[0]) / (len(ticks) - 1)
-    args = arguments(recipe.train, directory / "checkpoints", recipe.seed)
+    encoding = 0.0
+    if recipe.needs_targets:
+        own = str(recipe.student) if recipe.targets.encoder == "student" else recipe.targets.encoder
+        encoding = _encoding_seconds(str(student) if stands_in else own, recipe.targets, prepared)
+    held_out = len(held_out_questions(prepared, recipe.train.validation_questions))
+    checkpoints = directory / "checkpoints"
+    args = arguments(recipe.train, checkpoints, recipe.seed, validated=held_out > 0)
     rows, at_once = Manifest.load(prepared).rows, args.train_batch_size
     per_epoch = -(-rows // (at_once * args.gradient_accumulation_steps))
     steps = args.max_steps if args.max_steps > 0 else per_epoch * args.num_train_epochs
@@ -163,8 +174,53 @@ def _try(recipe: Recipe, directory: Path, trainings: float) -> float:
     )
     answered = sum(task.questions for task in tried.tasks.values())
     per_question = (time.perf_counter() - begin) / answered
-    questions = (recipe.evaluate.questions or answered) * len(recipe.tasks)
-    return trainings * steps * per_step + questions * per_question
+    tests = (recipe.evaluate.questions or answered) * len(recipe.tasks)
+    at_end = held_out + (tests if recipe.evaluate.split == "test" else 0)
+    judged = held_out * checkpoints_judged(args, steps, per_epoch)
+    training = steps * per_step + judged * per_question
+    return trainings * training + encoding + at_end * per_question
+
+
+def _shortened(recipe: Recipe) -> Train:
+    """Return a training of few steps, without the terms that need targets, which are not there."""
+    terms = tuple(term for term in recipe.train.objectives if term["name"] != "semantic_alignment")
+    changes = {"objectives": terms or recipe.train.objectives, "max_steps": STEPS}
+    return recipe.train.model_copy(update={**changes, "save_strategy": "no"})
+
+
+def _encoding_seconds(name: str, settings: Targets, prepared: Path) -> float:
+    """Return the seconds in which an encoder reads all rationales, from a batch of them."""
+    import numpy as np
+
+    from limbeck.encoder import Encoder
+    from limbeck.rationales import TextRationales, TokenRationales
+
+    encoder = Encoder(name, settings)
+    kind = TokenRationales if encoder.pooling == "token" else TextRationales
+    rationales = kind(prepared, encoder)
+    lengths = rationales.lengths
+    batch = np.arange(min(settings.batch_size, len(lengths)))
+    seconds = 0.0
+    for _ in range(2):  # the first time loads the weights and warms up
+        begin = time.perf_counter()
+        encoder.states(rationales.passages(batch))
+        seconds = time.perf_counter() - begin
+    return seconds * float(lengths.sum() / lengths[batch].sum())
+
+
+def checkpoints_judged(args: DistillConfig, steps: float, per_epoch: int) -> int:
+    """Return how often the held-out questions are answered in a training.
+
+    Args:
+        args: Of the trainer; `eval_steps` below 1 is a share of all steps.
+        steps: Of the optimizer, in all.
+        per_epoch: In an epoch.
+    """
+    if args.eval_strategy == "no":
+        return 0
+    every = float(per_epoch if args.eval_strategy == "epoch" else args.eval_steps or 1)
+    every = math.ceil(steps * every) if every < 1 else every
+    return int(steps // every)
 
 
 def _peak_bytes() -> int:

@@ -26,6 +26,7 @@ class Outcome:
         votes: The same of votes over its samples, where the recipe asks for them.
         tokens_per_vote: Mean number of tokens generated for one.
         spent: Tokens that its student cost.
+        encoder_arm: Tokens that the arm cost whose student encodes its targets; 0 without one.
         steps: Of the optimizer.
         examples: That training saw.
         seconds: Of training.
@@ -36,6 +37,7 @@ class Outcome:
     votes: dict[Question, float] | None
     tokens_per_vote: float | None
     spent: Spent
+    encoder_arm: int
     steps: int
     examples: int
     seconds: float
@@ -63,6 +65,7 @@ def read_outcome(cell: Cell) -> Outcome:
         votes=None if size is None else {key: _votes(own, size) for key, own in asked.items()},
         tokens_per_vote=None if size is None else size * tokens / len(rows),
         spent=read_spent(root),
+        encoder_arm=0 if cell.encoder_of is None else read_spent(cell.encoder_of).total,
         steps=training.steps,
         examples=training.examples_seen,
         seconds=training.seconds,

@@ -86,6 +86,7 @@ class Cell:
         shared: These, None where the arm's records and student are there already.
         needs: The names of cells whose students or costs it reads.
         budget_of: The run whose tokens it may spend; None where its own settings say it.
+        encoder_of: The run whose student encodes its targets; None where no arm's does.
     """
 
     arm: str
@@ -93,6 +94,7 @@ class Cell:
     shared: Shared | None
     needs: tuple[str, ...]
     budget_of: Path | None
+    encoder_of: Path | None
 
     @property
     def name(self) -> str:
@@ -261,10 +263,11 @@ def _cell(
     of_tokens = settings.budget == "tokens" and arm != baseline
     needs = {baseline} if of_tokens else set()
     targets = recipe.targets
+    encoder_of: Path | None = None
     if recipe.needs_targets and targets.encoder in arms:
         needs.add(targets.encoder)
-        encoder = homes[targets.encoder] / "student"
-        targets = targets.model_copy(update={"encoder": str(encoder)})
+        encoder_of = homes[targets.encoder]
+        targets = targets.model_copy(update={"encoder": str(encoder_of / "student")})
     # All students answer the same questions, whatever drew their records and weights.
     asked = settings.seeds[0] if recipe.evaluate.seed is None else recipe.evaluate.seed
     evaluate = recipe.evaluate.model_copy(update={"tasks": recipe.tasks, "seed": asked})
@@ -277,6 +280,7 @@ def _cell(
         shared=_shared(recipe, root / "shared"),
         needs=tuple(cell_name(name, seed) for name in sorted(needs)),
         budget_of=homes[baseline] if of_tokens else None,
+        encoder_of=encoder_of,
     )
 
 

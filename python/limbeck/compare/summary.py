@@ -37,6 +37,8 @@ class ArmSummary:
         tokens_trained_on: Forward-pass tokens of training, mean over seeds.
         tokens_encoded: Of the targets' frozen encoder.
         tokens_routed: Of the judges that found each question's way.
+        tokens_of_encoder_arm: What the arm cost whose student is that encoder; not in `tokens`, for
+            it is counted once already, there.
         steps: Of the optimizer, mean over seeds.
         examples: Seen in training, mean over seeds.
         seconds: Of training, mean over seeds.
@@ -56,6 +58,7 @@ class ArmSummary:
     tokens_trained_on: float
     tokens_encoded: float
     tokens_routed: float
+    tokens_of_encoder_arm: float
     steps: float
     examples: float
     seconds: float
@@ -65,7 +68,7 @@ class ArmSummary:
 
     @property
     def tokens(self) -> float:
-        """Forward-pass tokens that a student cost, all counted."""
+        """Forward-pass tokens that a student cost, all counted but those of another arm."""
         return self.tokens_trained_on + self.tokens_encoded + self.tokens_routed
 
 
@@ -200,6 +203,7 @@ def _arm(comparison: Comparison, name: str, own: Mapping[int, Outcome]) -> ArmSu
         tokens_trained_on=mean([each.spent.trained for each in outcomes]),
         tokens_encoded=mean([each.spent.encoded for each in outcomes]),
         tokens_routed=mean([each.spent.routed for each in outcomes]),
+        tokens_of_encoder_arm=mean([each.encoder_arm for each in outcomes]),
         steps=mean([each.steps for each in outcomes]),
         examples=mean([each.examples for each in outcomes]),
         seconds=mean([each.seconds for each in outcomes]),

@@ -1,0 +1,44 @@
+"""What a finished cell says of its costs, and which of them are another arm's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from limbeck.compare.outcome import read_outcome
+from limbeck.compare.plan import Cell, plan_comparison
+from limbeck.compare.summary import summarize_comparison
+
+
+def write(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value) + "\n", "utf-8")
+
+
+def finish(cell: Cell, trained: int, encoded: int = 0) -> None:
+    """Leave what the stages of a cell leave."""
+    home = cell.recipe.output_dir
+    training = {"tokens_processed": trained, "tokens_trained": 1, "examples_seen": 4, "steps": 2}
+    size = {"parameters": 1, "trainable_parameters": 1, "epochs": 1.0, "seconds": 1.0}
+    write(home / "student/training.json", {**training, **size})
+    row = {"task": "coin_flip", "id": "1", "question": "Up?", "gold": "yes", "sample": 0}
+    said = {"text": " yes", "answer": "yes", "correct": True, "tokens_generated": 2}
+    write(home / "evaluate/results.jsonl", {**row, **said})
+    if encoded:
+        write(home / "targets/targets.json", {"tokens_encoded": encoded})
+
+
+def test_an_encoders_training_is_shown_and_not_added(comparison: Callable[..., Path]) -> None:
+    pst = {"method": "pst", "targets": {"encoder": "think_first"}}
+    found = plan_comparison(comparison(methods=["answer_only", "think_first", pst]))
+    for number, cell in enumerate(found.cells):
+        finish(cell, 1000 * (number + 1), 50 if cell.arm == "pst" else 0)
+    first = read_outcome(found.cells[2])
+    assert (first.spent.total, first.encoder_arm) == (3050, 2000)
+    arms = {arm.name: arm for arm in summarize_comparison(found, {}).arms}
+    assert (arms["pst"].tokens, arms["pst"].tokens_of_encoder_arm) == (4550, 3500)  # of two seeds
+    assert arms["think_first"].tokens == 3500
+    assert arms["think_first"].tokens_of_encoder_arm == arms["answer_only"].tokens_of_encoder_arm
+    assert arms["answer_only"].tokens_of_encoder_arm == 0
