@@ -44,7 +44,7 @@ PREPARE = ("prepare", "records.jsonl", "--tokenizer", "tokenizer.json", "--outpu
 def test_help_lists_each_command_and_each_has_help(tmp_path: Path) -> None:
     text = call("--help", cwd=tmp_path)
     for name in (
-        *("run", "prepare", "inspect", "targets", "train"),
+        *("run", "teach", "prepare", "inspect", "targets", "train"),
         *("generate", "evaluate", "compare", "report", "env"),
     ):
         assert f"\n  {name} " in text

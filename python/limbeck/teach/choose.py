@@ -9,7 +9,7 @@ from typing import Any
 from limbeck.config import TEACHERS, AnyTeacher, RecipeError, check, suggest
 from limbeck.errors import InputError
 from limbeck.recipes.base import merge
-from limbeck.recipes.load import load_stage, nest, parse_override
+from limbeck.recipes.load import nest, parse_override, place_of, read
 
 __all__ = ["choose_teacher"]
 
@@ -37,12 +37,9 @@ def choose_teacher(
     Raises:
         InputError: A key is unknown or out of range, or belongs to another kind of teacher.
     """
-    values: dict[str, Any] = {}
-    if recipe is not None:
-        section = load_stage(recipe).teacher
-        values = section.model_dump(mode="json", exclude_unset=True) | {"name": section.name}
-    elif prompts:
-        values = dict(OF_PROMPTS)
+    values, places = _section(recipe)
+    if prompts:
+        values = {**OF_PROMPTS, **values}
     for keys, value in map(parse_override, overrides):
         values = merge(values, nest(keys, value))
     values = merge(values, {key: value for key, value in chosen.items() if value is not None})
@@ -55,4 +52,18 @@ def choose_teacher(
     try:
         return check(TEACHERS[name], values)
     except RecipeError as error:
-        raise InputError(f"teacher.{error}") from None
+        raise InputError(f"{place_of(('teacher', *error.path), places)}teacher.{error}") from None
+
+
+def _section(recipe: Path | None) -> tuple[dict[str, Any], dict[tuple[str, ...], str]]:
+    """What a file says of its teacher, whose methods all have the same, and where it says it."""
+    if recipe is None:
+        return {}, {}
+    document, places = read(recipe)
+    if isinstance(document, list):
+        document = document[0]
+        places = {keys[1:]: place for keys, place in places.items() if keys[0] == "0"}
+    section = document.get("teacher") or {}
+    if not isinstance(section, dict):
+        raise InputError(f"{place_of(('teacher',), places)}teacher: no mapping of keys; mend it")
+    return section, places

@@ -125,7 +125,9 @@ class Client:
 
     def _fault(self, error: Any) -> Exception:
         status, code = int(error.status_code), error.code or error.type
-        reason = self._clean(f"{status}: {error.message}")
+        # Servers of one's own put the reason elsewhere than OpenAI's does.
+        said = error.body.get("message") if isinstance(error.body, dict) else None
+        reason = self._clean(f"{status}: {said or error.response.text}")
         if status in MISCONFIGURED:
             return InputError(
                 f"teacher: {self.base_url} says {reason}; check {self._teacher.api_key_env}, "
