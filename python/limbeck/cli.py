@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from limbeck.console import bar, err, listening, out, watching
+from limbeck.console import bar, err, listening, out, print_whole, watching
 from limbeck.errors import InputError, UnfinishedError
 from limbeck.visible import visible
 
@@ -426,8 +426,7 @@ def compare(
         return
     with listening() as listener:
         summary = compare_methods(file, overrides=overrides or [], listener=listener)
-    # Figures that are cut off tell nothing; a narrow terminal wraps the lines.
-    out().print(comparison_table(summary), width=max(out().width, 130))
+    print_whole(comparison_table(summary))
     if summary.failed:
         sys.exit(1)
 

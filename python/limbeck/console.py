@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from limbeck.visible import visible
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from limbeck.compare.workers import Event
     from limbeck.stages import Progress, Stage, Watch
 
-__all__ = ["bar", "err", "listening", "out", "watching"]
+__all__ = ["bar", "err", "listening", "out", "print_whole", "watching"]
 
 
 @cache
@@ -36,6 +36,17 @@ def err() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_whole(found: RenderableType) -> None:
+    """Print a table as wide as it is: figures that are cut off tell nothing, and a terminal wraps.
+
+    Args:
+        found: What to print; a width given to `Console.print` itself is cut to the terminal's.
+    """
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=True, width=max(out().width, 200)).print(found)
 
 
 @contextmanager

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from limbeck.compare.console import comparison_table
 from limbeck.compare.summary import ArmSummary, ComparisonSummary, Contrast
+from limbeck.console import print_whole
 from limbeck.crossed import Difference, Mean
 from limbeck.report.comparison import comparison_report, drawings
 
@@ -83,12 +86,13 @@ def test_wrong_rationales_are_drawn_where_arms_differ_in_them() -> None:
     assert drawings(replace(SUMMARY, arms=())) == []
 
 
-def test_the_terminal_shows_the_same(tmp_path: Path) -> None:
-    from rich.console import Console
-
-    console = Console(width=200, record=True, file=(tmp_path / "out").open("w"))
-    console.print(comparison_table(SUMMARY))
-    text = console.export_text()
+def test_a_narrow_terminal_shows_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    print_whole(comparison_table(SUMMARY))
+    text = capsys.readouterr().out
+    assert "…" not in text.replace("(+ …)", ""), "cut off"
     shown_tokens = ("1,500 (+ 7,654)", "(+ …): what the arm cost whose student encodes")
     for shown in ("vote", "60.0 %", "+10.0 – +30.0", "0.020", *shown_tokens, "failed: pst/seed-0"):
         assert shown in text, shown
