@@ -11,7 +11,7 @@ from limbeck.errors import InputError
 from limbeck.tasks import split_of
 
 SPECS = [
-    *tasks.NAMES,
+    *(name for name in tasks.NAMES if isinstance(tasks.get(name), tasks.Task)),
     "arithmetic:steps=5:largest=50",
     "coin_flip:flips=8",
     "last_letters:names=5",

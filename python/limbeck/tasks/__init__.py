@@ -3,6 +3,7 @@
 from limbeck.tasks.arithmetic import Arithmetic
 from limbeck.tasks.base import Chain, Question, Task, split_of
 from limbeck.tasks.coin_flip import CoinFlip
+from limbeck.tasks.induction import Acre, Induction, ListFunctions, MiniScan, OneDArc
 from limbeck.tasks.last_letters import LastLetters
 from limbeck.tasks.load import held_out_questions, load
 from limbeck.tasks.public import SETS
@@ -13,10 +14,15 @@ from limbeck.tasks.teach import write_records
 __all__ = [
     "NAMES",
     "SETS",
+    "Acre",
     "Arithmetic",
     "Chain",
     "CoinFlip",
+    "Induction",
     "LastLetters",
+    "ListFunctions",
+    "MiniScan",
+    "OneDArc",
     "Question",
     "ShuffledObjects",
     "Task",

@@ -10,7 +10,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from limbeck.errors import InputError
 from limbeck.tasks.answers import Kind
@@ -96,7 +96,13 @@ def split_of(question: str) -> str:
     return "test" if int.from_bytes(digest, "big") % 10 == 0 else "train"
 
 
-def check_range(task: "Task[Any, Any]", **ranges: tuple[int, int]) -> None:
+class _Named(Protocol):
+    """What check_range asks of a task."""
+
+    name: ClassVar[str]
+
+
+def check_range(task: "_Named", **ranges: tuple[int, int]) -> None:
     """Refuse difficulty settings outside their (lowest, highest) values.
 
     Raises:

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from limbeck.errors import InputError
 from limbeck.lines import records, text
-from limbeck.tasks.base import Question, Task, seeded
+from limbeck.tasks.base import Question, seeded
 from limbeck.tasks.public import SETS, PublicTask
-from limbeck.tasks.registry import NAMES, find, is_task
+from limbeck.tasks.registry import NAMES, Generated, find, is_task
 
 __all__ = ["held_out_questions", "load"]
 
@@ -80,7 +79,7 @@ def held_out_questions(prepared: str | Path, limit: int) -> list[Question]:
 
 
 def _of_task(
-    task: Task[Any, Any] | PublicTask, split: str, limit: int | None, seed: int
+    task: Generated | PublicTask, split: str, limit: int | None, seed: int
 ) -> list[Question]:
     if not isinstance(task, PublicTask):
         count = _QUESTIONS_MADE if limit is None else limit

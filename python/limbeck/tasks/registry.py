@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from limbeck.errors import InputError
 from limbeck.tasks.arithmetic import Arithmetic
 from limbeck.tasks.base import Task
 from limbeck.tasks.coin_flip import CoinFlip
+from limbeck.tasks.induction import Acre, Induction, ListFunctions, MiniScan, OneDArc
 from limbeck.tasks.last_letters import LastLetters
 from limbeck.tasks.public import SETS, PublicTask
 from limbeck.tasks.shuffled_objects import ShuffledObjects
 
-__all__ = ["NAMES", "files_of", "find", "get", "is_task"]
+__all__ = ["NAMES", "Generated", "files_of", "find", "get", "is_task"]
 
-_TASKS: dict[str, type[Task[Any, Any]]] = {
-    task.name: task for task in (Arithmetic, LastLetters, CoinFlip, ShuffledObjects)
+Generated: TypeAlias = Task[Any, Any] | Induction
+
+_CHAINS: tuple[type[Task[Any, Any]], ...] = (Arithmetic, LastLetters, CoinFlip, ShuffledObjects)
+_INDUCTION: tuple[type[Induction], ...] = (OneDArc, Acre, ListFunctions, MiniScan)
+_TASKS: dict[str, type[Generated]] = {
+    **{task.name: task for task in _CHAINS},
+    **{task.name: task for task in _INDUCTION},
 }
 NAMES = tuple(_TASKS)
 
@@ -28,7 +34,7 @@ def is_task(name: str) -> bool:
     return base in _TASKS or base in SETS
 
 
-def find(name: str) -> Task[Any, Any] | PublicTask:
+def find(name: str) -> Generated | PublicTask:
     """Return a task.
 
     Args:
@@ -51,7 +57,7 @@ def find(name: str) -> Task[Any, Any] | PublicTask:
     return PublicTask(SETS[base], Path(path) if path else None)
 
 
-def get(name: str) -> Task[Any, Any]:
+def get(name: str) -> Generated:
     """Return a generated task.
 
     Args:
@@ -62,8 +68,8 @@ def get(name: str) -> Task[Any, Any]:
         InputError: No such task, no such setting, or a value out of range.
 
     Example:
-        >>> get("coin_flip:flips=8").solve("A coin is heads up. Bob flips it. Is it heads up?")
-        'no'
+        >>> get("coin_flip:flips=8")
+        CoinFlip(flips=8)
     """
     base, *settings = name.split(":")
     if base not in _TASKS:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.config import Teacher
-from limbeck.tasks.base import Task
 from limbeck.tasks.public import PublicTask
 from limbeck.tasks.public.base import folded
-from limbeck.tasks.registry import find
+from limbeck.tasks.registry import Generated, find
 
 __all__ = ["write_records"]
 
@@ -69,7 +68,7 @@ def write_records(
 
 
 def _records(
-    task: Task[Any, Any] | PublicTask, examples: int, teacher: Teacher, seed: int
+    task: Generated | PublicTask, examples: int, teacher: Teacher, seed: int
 ) -> Iterable[dict[str, Any]]:
     if isinstance(task, PublicTask):
         return chain(task.records(split="train"), task.records(split="validation"))
