@@ -432,6 +432,28 @@ def compare(
 
 
 @app.command()
+def score(
+    hypotheses: Annotated[Path, typer.Argument(help="Rules that a teacher proposed, JSON lines.")],
+    tasks: Annotated[Path, typer.Option(help="Directory of their task files.")],
+    output: Annotated[Path | None, typer.Option(help="Each rule with its score.")] = None,
+    training_dir: Annotated[
+        Path | None, typer.Option(help="Examples and preference pairs of ReDis.")
+    ] = None,
+) -> None:
+    """Run rules of induction on their demonstrations, and say how many satisfy them."""
+    from limbeck.induction import score as score_rules
+    from limbeck.induction import summarize, training_data, write_training_data
+    from limbeck.induction.console import score_table, training_table
+
+    scored = score_rules(hypotheses, tasks=tasks, output=output)
+    out().print(score_table(summarize(scored)), width=max(out().width, 100))
+    if training_dir is not None:
+        data = training_data(scored)
+        write_training_data(data, training_dir)
+        out().print(training_table(data.counts), width=max(out().width, 100))
+
+
+@app.command()
 def report(
     run_dir: Annotated[Path, typer.Argument(help="The output directory of a run.")],
     output: Annotated[Path | None, typer.Option(help="Default: report.html in it.")] = None,

@@ -17,7 +17,9 @@ from limbeck.induction import (
     read_tasks,
     score,
     split_tasks,
+    summarize,
     write_query_records,
+    write_rule_prompts,
     write_tasks,
 )
 from limbeck.tasks import get, load
@@ -117,7 +119,7 @@ def test_hypotheses_are_scored_and_written(tmp_path):
     path = write(tmp_path / "rules.jsonl", hypotheses())
     [found] = read_hypotheses(path, tmp_path)
     assert found.task.id == "0"
-    [summary] = score(path, tasks=tmp_path, output=tmp_path / "scored.jsonl")
+    [summary] = summarize(score(path, tasks=tmp_path, output=tmp_path / "scored.jsonl"))
     assert summary == ("list_functions", 1, 2, 1, 1, 1, 1, 1, 1)
     assert summary.accuracy == 1
     first, second = map(json.loads, (tmp_path / "scored.jsonl").read_text().splitlines())
@@ -131,6 +133,7 @@ def test_hypotheses_are_scored_and_written(tmp_path):
     [
         ({"task": "chess"}, "task: 'chess' is no kind"),
         ({"task": "acre"}, "task: .* has no file of acre"),
+        ({"responses": None}, "responses: give a list of strings"),
         ({"index": 1}, "index: 1 is no place among 1 tasks"),
         ({"index": -1}, "index: -1 is no place"),
         ({"index": "first"}, "index: first is no place"),
@@ -143,6 +146,22 @@ def test_wrong_hypotheses_are_told_with_their_place(tmp_path, change, where):
     path = write(tmp_path / "rules.jsonl", hypotheses(), hypotheses(**change))
     with pytest.raises(InputError, match=rf"rules\.jsonl:2: {where}"):
         list(read_hypotheses(path, tmp_path))
+
+
+def test_samples_of_a_teacher_are_hypotheses(tmp_path):
+    tasks = read_tasks(write(tmp_path / "list_function.jsonl", LISTS, {**LISTS, "idx": "b"}))
+    write_rule_prompts(tasks, tmp_path / "prompts.txt")
+    first, second = map(json.loads, (tmp_path / "prompts.txt").read_text().splitlines())
+    assert [first["id"], second["id"]] == ["list_functions/0", "list_functions/b"]
+    assert first["prompt"].endswith("Input: [3]\nOutput: []\nRule:")
+    rows = [{"id": first["id"], "sample": n, "text": rule} for n, rule in enumerate(["xs", ""])]
+    path = write(tmp_path / "samples.txt", *rows, {"id": second["id"], "text": "xs[1:]"})
+    found = list(read_hypotheses(path, tmp_path))
+    assert [(each.task.id, each.rules) for each in found] == [("0", ("xs", "")), ("b", ("xs[1:]",))]
+    with pytest.raises(InputError, match=r":1: id: list_functions has no task '7'"):
+        list(read_hypotheses(write(path, {"id": "list_functions/7", "text": "xs"}), tmp_path))
+    with pytest.raises(InputError, match=r":1: text: missing"):
+        list(read_hypotheses(write(path, {"id": "list_functions/0"}), tmp_path))
 
 
 def test_a_directory_without_task_files_or_with_two_of_a_kind_is_refused(tmp_path):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from limbeck.errors import InputError
 from limbeck.induction.files import kind_of, read_tasks
+from limbeck.induction.prompts import rule_prompt
 from limbeck.induction.task import InductionTask, Kind
 from limbeck.lines import records, text
 
-__all__ = ["Hypotheses", "read_hypotheses", "task_files"]
+__all__ = ["Hypotheses", "read_hypotheses", "task_files", "write_rule_prompts"]
 
 
 class Hypotheses(NamedTuple):
@@ -19,6 +22,14 @@ class Hypotheses(NamedTuple):
 
     task: InductionTask
     rules: tuple[str, ...]
+
+
+def write_rule_prompts(tasks: Iterable[InductionTask], path: Path) -> None:
+    """Write a prompt for the rule of each task, as `limbeck teach --prompts` reads them."""
+    with path.open("w", encoding="utf-8", newline="\n") as lines:
+        for task in tasks:
+            asked = {"id": f"{task.kind}/{task.id}", "prompt": rule_prompt(task)}
+            lines.write(json.dumps(asked, ensure_ascii=False) + "\n")
 
 
 def task_files(directory: Path) -> dict[Kind, Path]:
@@ -44,26 +55,57 @@ def task_files(directory: Path) -> dict[Kind, Path]:
 
 
 def read_hypotheses(path: Path, tasks: Path) -> Iterator[Hypotheses]:
-    """Yield the rules of each line of a file, with the task that they were proposed for.
+    """Yield the rules that were proposed for a task, with the task.
 
     Args:
         path: JSON lines of `task` (its kind), `index` (its place in the task file, from 0) and
-            `responses` (what the teacher wrote, each with a rule).
+            `responses` (what the teacher wrote, each with a rule); or the samples of `limbeck teach
+            --prompts`, of `id` (as `write_rule_prompts` gives it) and `text`, those of a task one
+            after the other.
         tasks: Directory of the task files.
 
     Raises:
         InputError: A field is wrong, or there is no such task; with its place.
     """
-    files = task_files(tasks)
-    read: dict[Kind, list[InductionTask]] = {}
+    known = _Known(tasks)
+    for task, found in groupby(_proposed(path, known), key=lambda each: each.task):
+        yield Hypotheses(task, tuple(rule for each in found for rule in each.rules))
+
+
+class _Known:
+    """The tasks of a directory, each file read when it is first asked for."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.files = task_files(directory)
+        self.read: dict[Kind, list[InductionTask]] = {}
+
+    def of(self, name: str, place: str) -> list[InductionTask]:
+        kind = kind_of(name, place)
+        if kind not in self.files:
+            raise InputError(f"{place}: {self.directory} has no file of {kind}; add it")
+        if kind not in self.read:
+            self.read[kind] = read_tasks(self.files[kind], kind=kind)
+        return self.read[kind]
+
+
+def _proposed(path: Path, known: _Known) -> Iterator[Hypotheses]:
     for number, record in records(path):
         place = f"{path}:{number}"
-        kind = kind_of(text(record, "task", place), f"{place}: task")
-        if kind not in files:
-            raise InputError(f"{place}: task: {tasks} has no file of {kind}; add it")
-        if kind not in read:
-            read[kind] = read_tasks(files[kind], kind=kind)
-        yield Hypotheses(_found(record, read[kind], place), _responses(record, place))
+        if "responses" in record:
+            tasks = known.of(text(record, "task", place), f"{place}: task")
+            yield Hypotheses(_found(record, tasks, place), _responses(record, place))
+            continue
+        kind, _, id = text(record, "id", place).partition("/")
+        tasks = known.of(kind, f"{place}: id")
+        named = [task for task in tasks if task.id == id]
+        if not named:
+            raise InputError(f"{place}: id: {kind} has no task {id!r}; give the file it is of")
+        # An answer that is all thinking has no text, and is no rule.
+        said = record.get("text")
+        if not isinstance(said, str):
+            raise InputError(f"{place}: text: missing; give what the teacher wrote")
+        yield Hypotheses(named[0], (said,))
 
 
 def _found(record: dict[str, Any], tasks: list[InductionTask], place: str) -> InductionTask:

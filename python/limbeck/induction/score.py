@@ -143,7 +143,7 @@ def _summary(kind: Kind, tasks: list[Sequence[Scored]]) -> Summary:
     )
 
 
-def score(hypotheses: Path, *, tasks: Path, output: Path | None = None) -> list[Summary]:
+def score(hypotheses: Path, *, tasks: Path, output: Path | None = None) -> list[list[Scored]]:
     """Score every rule of a file.
 
     Args:
@@ -152,7 +152,7 @@ def score(hypotheses: Path, *, tasks: Path, output: Path | None = None) -> list[
         output: Where to write each rule with its score, a JSON object a line; nowhere by default.
 
     Returns:
-        A summary for each kind of task in the file.
+        The rules of each task, in the file's order; see `summarize` and `training_data`.
 
     Raises:
         InputError: A file is wrong; with its place.
@@ -162,7 +162,7 @@ def score(hypotheses: Path, *, tasks: Path, output: Path | None = None) -> list[
         with output.open("w", encoding="utf-8", newline="\n") as lines:
             for one in (one for rules in scored for one in rules):
                 lines.write(json.dumps(_record(one), ensure_ascii=False) + "\n")
-    return summarize(scored)
+    return scored
 
 
 def _scored(hypotheses: Hypotheses) -> list[Scored]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from limbeck.errors import InputError
 from limbeck.lines import records, text
 from limbeck.tasks.answers import Kind
-from limbeck.tasks.base import Question, Task
+from limbeck.tasks.base import Question
 from limbeck.tasks.public import SETS, PublicTask
 from limbeck.tasks.public.base import folded
-from limbeck.tasks.registry import NAMES, find, is_task
+from limbeck.tasks.registry import NAMES, Generated, find, is_task
 
 __all__ = ["Problem", "read_problems"]
 
@@ -76,7 +75,7 @@ def read_problems(sources: Sequence[str], *, examples: int, seed: int) -> list[P
     return list(kept.values())[::-1]
 
 
-def _of_task(task: Task[Any, Any] | PublicTask, examples: int, seed: int) -> Iterator[Problem]:
+def _of_task(task: Generated | PublicTask, examples: int, seed: int) -> Iterator[Problem]:
     found: Iterable[tuple[str, Question]]
     if isinstance(task, PublicTask):
         sides = ("train", "validation", TEST)
