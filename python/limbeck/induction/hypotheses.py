@@ -78,14 +78,16 @@ class _Known:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.files = task_files(directory)
-        self.read: dict[Kind, list[InductionTask]] = {}
+        self.read: dict[Kind, dict[str, InductionTask]] = {}
 
-    def of(self, name: str, place: str) -> list[InductionTask]:
+    def of(self, name: str, place: str) -> dict[str, InductionTask]:
+        """The tasks of a kind by their id, in the file's order."""
         kind = kind_of(name, place)
         if kind not in self.files:
             raise InputError(f"{place}: {self.directory} has no file of {kind}; add it")
         if kind not in self.read:
-            self.read[kind] = read_tasks(self.files[kind], kind=kind)
+            tasks = read_tasks(self.files[kind], kind=kind)
+            self.read[kind] = {task.id: task for task in tasks}
         return self.read[kind]
 
 
@@ -94,18 +96,17 @@ def _proposed(path: Path, known: _Known) -> Iterator[Hypotheses]:
         place = f"{path}:{number}"
         if "responses" in record:
             tasks = known.of(text(record, "task", place), f"{place}: task")
-            yield Hypotheses(_found(record, tasks, place), _responses(record, place))
+            yield Hypotheses(_found(record, list(tasks.values()), place), _responses(record, place))
             continue
         kind, _, id = text(record, "id", place).partition("/")
         tasks = known.of(kind, f"{place}: id")
-        named = [task for task in tasks if task.id == id]
-        if not named:
+        if id not in tasks:
             raise InputError(f"{place}: id: {kind} has no task {id!r}; give the file it is of")
         # An answer that is all thinking has no text, and is no rule.
         said = record.get("text")
         if not isinstance(said, str):
             raise InputError(f"{place}: text: missing; give what the teacher wrote")
-        yield Hypotheses(named[0], (said,))
+        yield Hypotheses(tasks[id], (said,))
 
 
 def _found(record: dict[str, Any], tasks: list[InductionTask], place: str) -> InductionTask:

@@ -1,0 +1,26 @@
+"""docs/induction.md says what is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from limbeck.induction.rules import FUNCTIONS
+from limbeck.induction.training import GAPS
+
+DOC = (Path(__file__).parents[2] / "docs/induction.md").read_text("utf-8")
+
+
+def test_its_example_runs():
+    [block] = re.findall(r"```python\n(.*?)```", DOC, re.DOTALL)
+    exec(block, {})
+
+
+def test_it_names_every_function_of_the_language():
+    [sentence] = re.findall(r"and the functions (.*?)\. No attributes", DOC, re.DOTALL)
+    assert re.findall(r"`(\w+)`", sentence) == list(FUNCTIONS)
+
+
+def test_its_gaps_are_those_of_the_filter():
+    [sentence] = re.findall(r"satisfies more than (.*?) demonstrations more", DOC)
+    assert {kind: int(gap) for gap, kind in re.findall(r"(\d) \(`(\w+)`\)", sentence)} == GAPS
