@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from itertools import pairwise
@@ -99,6 +100,20 @@ def test_retry_after_holds_all_requests(server: Any, tmp_path: Path) -> None:
     gaps = [later - earlier for earlier, later in pairwise(server.times)]
     assert max(gaps) > 0.35
     assert sum(server.received.values()) == 9
+
+
+def test_requests_keep_to_the_rate(server: Any, tmp_path: Path) -> None:
+    teacher = endpoint(server, samples=1, requests_per_minute=240)
+    sample(prompts(6), output_dir=tmp_path, teacher=teacher)
+    # Five quarters of a second, less what the first connection took to open.
+    assert server.times[-1] - server.times[0] > 0.8
+
+
+def test_a_notebook_may_call_it(server: Any, tmp_path: Path) -> None:
+    async def cell() -> int:
+        return sample(prompts(2), output_dir=tmp_path, teacher=endpoint(server)).samples
+
+    assert asyncio.run(cell()) == 4
 
 
 def test_a_wait_that_is_too_long_is_the_users(server: Any, tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ def test_a_killed_job_goes_on(server: Any, tmp_path: Path) -> None:
         assert not (out / "records.jsonl").exists()
         rows = [json.loads(line) for line in _whole_lines(out / "answers.jsonl")]
         standing[kill] = {row["reply"]["thinking"] for row in rows}
-        assert len(rows) >= delivered - AT_ONCE
+        # Each kill loses what was under way.
+        assert len(rows) >= delivered - (kill + 1) * AT_ONCE
     # A cut-off write is no answer.
     with (out / "answers.jsonl").open("a") as answers:
         answers.write('{"key": "00", "sam')

@@ -16,7 +16,8 @@ PROMPTS = [Prompt.of(f"p{n}", f"What is the rule{' of it' * n}?") for n in range
 
 
 def rows(directory: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (directory / "samples.jsonl").read_text().splitlines()]
+    # In bytes: an untrained model writes characters that end a line in text but not in JSON lines.
+    return [json.loads(line) for line in (directory / "samples.jsonl").read_bytes().splitlines()]
 
 
 @pytest.fixture(autouse=True)

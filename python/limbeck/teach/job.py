@@ -11,7 +11,8 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +134,7 @@ class Job:
             if any(self.draws.missing(index) for index in range(total)):
                 LocalTeacher(self.teacher).run(self.draws, seed=self._seed, on_done=on_done)
             return []
-        failures = asyncio.run(_asked(self.teacher, self, on_done))
+        failures = _to_the_end(_asked(self.teacher, self, on_done))
         return sorted(failures, key=lambda each: (each.prompt, each.sample))
 
     def _request(self, prompt: Prompt) -> Mapping[str, Any]:
@@ -142,6 +143,16 @@ class Job:
         # Two servers may call different models by one name.
         url = self.teacher.base_url or os.environ.get("OPENAI_BASE_URL", "")
         return {"url": url, **endpoint_request(prompt, self.teacher)}
+
+
+def _to_the_end(work: Coroutine[Any, Any, list[Failure]]) -> list[Failure]:
+    """Run a coroutine; in a thread of its own where a loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 async def _asked(teacher: Endpoint, job: Job, on_done: Callable[[int], None]) -> list[Failure]:
