@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -49,12 +50,14 @@ class Source(Section):
         path: A file, a glob, or `-` for standard input.
         domain: The domain of those records that name none.
         weight: The source's share of the choice among sources; None takes all of it.
+        labelled: False for questions of a target domain, whose answers are not read if there.
         format: The shape of the records (docs/records.md); `auto` asks the first of them.
     """
 
     path: str = Field(min_length=1)
     domain: str | None = None
     weight: float | None = Field(None, gt=0.0, allow_inf_nan=False)
+    labelled: bool = True
     format: Literal[
         "auto",
         "records",
@@ -72,6 +75,16 @@ class Source(Section):
         if domain is not None and not domain.strip():
             raise ValueError("blank; name the domain or leave the key out")
         return domain and domain.strip()
+
+    @field_validator("format")
+    @classmethod
+    def _questions_are_records(cls, format: str, info: ValidationInfo) -> str:
+        if not info.data.get("labelled", True) and format not in ("auto", "records"):
+            raise ValueError(
+                f"{format} is read for its responses, and an unlabelled source has none; give "
+                "records that have a `question`"
+            )
+        return format
 
 
 def _spell(tasks: Any) -> Any:
@@ -96,6 +109,7 @@ class Data(Section):
         paths: Record files; a `Source` where there is more to say of one.
         tasks: Generated tasks and public sets, by name or as a mapping of name and settings
             (`{name: arithmetic, steps: 4}`, `{name: svamp, path: svamp.jsonl}`).
+        unlabelled_tasks: Target domains: tasks whose training questions are read without answers.
         examples: Records made per generated task.
         validation: Share of the questions that is held out: never trained on, and what selects the
             checkpoint. Records of the split `validation` are held out whatever it is.
@@ -103,15 +117,24 @@ class Data(Section):
 
     paths: tuple[str | Source, ...] = ()
     tasks: tuple[str, ...] = ()
+    unlabelled_tasks: tuple[str, ...] = ()
     examples: int = Field(6000, ge=1, description="records made per generated task")
     validation: float = Field(0.0, ge=0.0, lt=1.0)
 
-    _spelled = field_validator("tasks", mode="before")(_spell)
+    _spelled = field_validator("tasks", "unlabelled_tasks", mode="before")(_spell)
 
     @model_validator(mode="after")
     def _one_source(self) -> Data:
         if bool(self.paths) == bool(self.tasks):
             raise ValueError("give either `paths` (record files) or `tasks`")
+        if self.paths and not any(source.labelled for source in self.sources):
+            raise ValueError("every path is unlabelled, so nothing teaches answers; add records")
+        both = set(self.tasks) & set(self.unlabelled_tasks)
+        if both:
+            raise ValueError(
+                f"unlabelled_tasks: {min(both)} is one of `tasks`, whose answers are trained on; "
+                "name it once"
+            )
         return self
 
     @property
@@ -327,6 +350,14 @@ class Evaluate(Section):
         return self.n_samples if self.n_samples > 1 or self.vote is None else self.vote
 
 
+class Probe(Section):
+    """What a fresh linear classifier reads of the domain in the student's states."""
+
+    questions: int = Field(
+        2000, ge=0, description="of all domains, at most; 0 probes nothing; one half trains it"
+    )
+
+
 class Report(Section):
     """What the report is called and how much it shows."""
 
@@ -362,6 +393,7 @@ class Recipe(Section):
     targets: Targets = Targets()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    probe: Probe = Probe()
     report: Report = Report()
 
     @property
@@ -370,9 +402,14 @@ class Recipe(Section):
         return self.train.has_objective("semantic_alignment")
 
     @property
+    def is_probed(self) -> bool:
+        """Whether an objective tells domains apart, so that it is asked what it has changed."""
+        return self.probe.questions > 0 and self.train.has_objective("domain_adversarial")
+
+    @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks to evaluate on."""
-        return self.evaluate.tasks or self.data.tasks
+        return self.evaluate.tasks or (*self.data.tasks, *self.data.unlabelled_tasks)
 
 
 class RecipeError(InputError):

@@ -168,7 +168,8 @@ def refuse_untrained(layout: Layout, selections: Mapping[str, Mapping[str, Any]]
         example = int(layout.example_ids[int(np.flatnonzero(weight_E == 0)[0])])
         raise InputError(
             f"train.objectives: example {example} of the prepared data has no trained token; "
-            "give its spans weight, or prepare with a template that has trained ones"
+            "give its spans weight, or prepare with a template that has trained ones (a question "
+            "without an answer needs a domain, and an objective such as domain_adversarial)"
         )
 
 
@@ -255,6 +256,28 @@ def domain_counts(dataset: Dataset) -> dict[int, int]:
     numbers = pc.list_flatten(dataset.data.column("domains"))
     counts = {each["values"]: each["counts"] for each in pc.value_counts(numbers).to_pylist()}
     return {number: counts[number] for number in sorted(counts) if number != NO_DOMAIN}
+
+
+def unlabelled_domains(dataset: Dataset, question_only: Collection[int]) -> frozenset[int]:
+    """Return the numbers of the domains that have no example with an answer.
+
+    Args:
+        dataset: Prepared rows, as `load_prepared` gives them.
+        question_only: Numbers of the templates for questions without an answer.
+    """
+    if not question_only:
+        return frozenset()
+    seen: dict[bool, set[int]] = {True: set(), False: set()}
+    for domains, templates in zip(
+        dataset.data.column("domains").chunks,
+        dataset.data.column("example_templates").chunks,
+        strict=True,
+    ):
+        numbers = domains.flatten().to_numpy()
+        asks = np.isin(templates.flatten().to_numpy(), list(question_only))
+        for unlabelled in seen:
+            seen[unlabelled] |= set(np.unique(numbers[asks == unlabelled]).tolist())
+    return frozenset(seen[True] - seen[False] - {NO_DOMAIN})
 
 
 def is_packed(dataset: Any) -> bool:

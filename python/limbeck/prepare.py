@@ -41,6 +41,8 @@ CONTROLS = {
     "{think_first}": "<|think_first|>",
 }
 """What a template writes for a token that a method adds, and the token."""
+QUESTION_ONLY = "question-only"
+"""The template of unlabelled questions, where the recipe has none without a completion."""
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -301,6 +303,9 @@ def native_config(
 
     style = _style(section.style, tokenizer)
     first, *others = (_template(each, style) for each in section.templates)
+    if any(not source.labelled for source in inputs) and all(each.completion for each in others):
+        # The prompt of the others, lest it tell by itself which domain a question is of.
+        others.append(TemplateSpec(name=QUESTION_ONLY, prompt=first.prompt, completion=""))
     written = "".join(each.completion for each in (first, *others))
     settings = section.model_dump(mode="json", exclude={"template", "style"})
     settings["seed"] = section.seed or 0

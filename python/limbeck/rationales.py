@@ -109,7 +109,7 @@ class TextRationales(Rationales):
                     raise InputError(
                         f"{path}: example {ids[len(found.index)]} has no rationale; prepare again "
                         "with a recipe that aligns to rationales, such as pst, so that they are "
-                        "kept"
+                        "kept, and without unlabelled questions, which have none"
                     )
                 if found.add(text.as_buffer().to_pybytes()):
                     first.append(len(found.index) - 1)

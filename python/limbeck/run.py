@@ -18,6 +18,7 @@ from limbeck.evaluate import evaluate
 from limbeck.lines import records as read_records
 from limbeck.model import check_student
 from limbeck.prepare import Manifest, expand, few_steps, prepare
+from limbeck.probe import probe
 from limbeck.recipes import METHODS
 from limbeck.recipes.load import dump, load
 from limbeck.report import report
@@ -33,10 +34,12 @@ from limbeck.route import (
 )
 from limbeck.stages import Progress, Stage, Watch
 from limbeck.targets import targets, untrained
-from limbeck.tasks import files_of, held_out_questions
+from limbeck.tasks import files_of, held_out_questions, write_questions
 from limbeck.tasks import load as load_questions
 from limbeck.teach import teach
 from limbeck.train import check_settings, train
+
+QUESTIONS_FILE = "questions.jsonl"
 
 
 def run(
@@ -88,7 +91,9 @@ def plan(recipes: Sequence[Recipe]) -> list[Stage]:
     """
     _check_together(recipes)
     check_student(recipes[0].student)
-    for task in {*recipes[0].data.tasks, *(task for each in recipes for task in each.tasks)}:
+    data = recipes[0].data
+    tested = [task for recipe in recipes for task in recipe.tasks]
+    for task in {*data.tasks, *data.unlabelled_tasks, *tested}:
         load_questions(task, limit=1)  # an unknown task or a broken file is better found now
     first, root = recipes[0], recipes[0].output_dir
     stages = []
@@ -96,8 +101,7 @@ def plan(recipes: Sequence[Recipe]) -> list[Stage]:
     for recipe in recipes:
         _check_apart(recipe, records)
     stages += plan_shared(first, root, records)
-    if _is_taught(first):
-        records = [Source(path=str(root / "teach" / "records.jsonl"))]
+    records = shared_sources(first, root, records)
     start = str(root / "base") if isinstance(first.student, StudentSpec) else first.student
     for recipe in recipes:
         output_dir = root / recipe.method if len(recipes) > 1 else root
@@ -114,11 +118,14 @@ def plan_shared(recipe: Recipe, root: Path, records: Sequence[Source]) -> list[S
         records: The record files, where no tasks make them; a model teaches their questions.
     """
     stages = []
+    sources = shared_sources(recipe, root, records)
     if _is_taught(recipe):
-        stages.append(_teach(recipe, records, root / "teach"))
-        records = [Source(path=str(root / "teach" / "records.jsonl"))]
+        labelled = [source for source in records if source.labelled]
+        stages.append(_teach(recipe, labelled, root / "teach"))
+    if recipe.data.unlabelled_tasks:
+        stages.append(_questions(recipe, root / QUESTIONS_FILE))
     if isinstance(recipe.student, StudentSpec):
-        stages.append(_base(recipe.student, recipe.seed, records, root / "base"))
+        stages.append(_base(recipe.student, recipe.seed, sources, root / "base"))
     return stages
 
 
@@ -129,12 +136,14 @@ def _method(
     check_settings(recipe.train)
     prepared = output_dir / "prepared"
     if needs_route(recipe):
-        yield from _route(recipe, records, start, output_dir / "route", f"{label}route")
-        files = routed_files(records, output_dir / "route" / "records")
-        records = [
+        labelled = [source for source in records if source.labelled]
+        yield from _route(recipe, labelled, start, output_dir / "route", f"{label}route")
+        files = routed_files(labelled, output_dir / "route" / "records")
+        routed = [
             source.model_copy(update={"path": str(path), "format": "records"})
-            for source, path in zip(records, files, strict=True)
+            for source, path in zip(labelled, files, strict=True)
         ]
+        records = [*routed, *(source for source in records if not source.labelled)]
     yield _prepared(recipe, records, start, prepared, f"{label}prepared")
     cached = None
     if recipe.needs_targets:
@@ -159,6 +168,8 @@ def _method(
         )
     student = output_dir / "student"
     yield _student(recipe, prepared, cached, start, student, f"{label}student")
+    if recipe.is_probed:
+        yield _probe(recipe, prepared, start, student, output_dir / "probe.json", f"{label}probe")
     if recipe.tasks:
         yield Stage(
             f"{label}evaluate",
@@ -287,6 +298,68 @@ def _named_encoder(recipe: Recipe, output_dir: Path, methods: list[str]) -> Targ
         )
     student = output_dir.parent / name / "student"
     return recipe.targets.model_copy(update={"encoder": str(student)})
+
+
+def _probe(
+    recipe: Recipe, prepared: Path, start: str, student: Path, output: Path, name: str
+) -> Stage:
+    # The starting student's rows of added tokens are drawn as training drew them.
+    seed = int(recipe.train.arguments.get("seed", recipe.seed))
+    return Stage(
+        name,
+        output,
+        (prepared, start, student),
+        {"seed": seed, **_values(recipe.probe)},
+        lambda progress: probe(
+            prepared,
+            start=start,
+            student=student,
+            output=output,
+            questions=recipe.probe.questions,
+            seed=seed,
+            progress=progress,
+        ),
+    )
+
+
+def shared_sources(recipe: Recipe, root: Path, records: Sequence[Source]) -> list[Source]:
+    """What is prepared, that which `plan_shared` has written in place of what it was made of.
+
+    Args:
+        recipe: Any of the run's.
+        root: As for `plan_shared`.
+        records: Likewise.
+    """
+    labelled = [source for source in records if source.labelled]
+    if _is_taught(recipe):
+        labelled = [Source(path=str(root / "teach" / "records.jsonl"))]
+    asked = [source for source in records if not source.labelled]
+    if recipe.data.unlabelled_tasks:
+        asked.append(Source(path=str(root / QUESTIONS_FILE), labelled=False))
+    return [*labelled, *asked]
+
+
+def _questions(recipe: Recipe, output: Path) -> Stage:
+    data = recipe.data
+    return Stage(
+        "questions",
+        output,
+        _files((*data.unlabelled_tasks, *data.tasks)),
+        {
+            "tasks": data.unlabelled_tasks,
+            "also_tested": data.tasks,
+            "examples": data.examples,
+            "seed": recipe.seed,
+        },
+        lambda progress: write_questions(
+            data.unlabelled_tasks,
+            output,
+            examples=data.examples,
+            seed=recipe.seed,
+            also_tested=data.tasks,
+            progress=progress,
+        ),
+    )
 
 
 def _is_taught(recipe: Recipe) -> bool:

@@ -68,7 +68,7 @@ def train(
 
     from limbeck.adapter import adapter_config
     from limbeck.arguments import arguments
-    from limbeck.data import domain_counts, load_prepared, survey
+    from limbeck.data import domain_counts, load_prepared, survey, unlabelled_domains
     from limbeck.objectives import Domains, make_terms
     from limbeck.target_store import TargetStore
     from limbeck.tasks import held_out_questions
@@ -87,7 +87,11 @@ def train(
         store.check(prepared)
     gates = _gates(manifest["render"])
     # Of several templates the first answers, unless the student chooses its way itself.
-    domains = Domains(tuple(manifest.get("domains", ())), domain_counts(dataset))
+    domains = Domains(
+        tuple(manifest.get("domains", ())),
+        domain_counts(dataset),
+        unlabelled_domains(dataset, question_only(manifest["render"])),
+    )
     terms = make_terms(args.objectives, store, domains)
     found = survey(dataset, terms, templates=None if gates else (0,))
     with quiet():
@@ -242,6 +246,16 @@ def _order(completion: str) -> str:
             )
         return "answer-first"
     return "think-first" if rationale >= 0 else "answer-only"
+
+
+def question_only(render: Mapping[str, Any]) -> list[int]:
+    """Return the numbers of the templates for questions without an answer.
+
+    Args:
+        render: Of a manifest.
+    """
+    templates = (render["template"], *render.get("more_templates", ()))
+    return [number for number, each in enumerate(templates) if not each["completion"]]
 
 
 def _gates(render: Mapping[str, Any]) -> dict[str, dict[str, str]]:

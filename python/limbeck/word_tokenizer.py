@@ -107,11 +107,15 @@ def _renderings(line: str) -> Iterator[str]:
     try:
         record = json.loads(line)
         rationales = record.get("rationale") or ""
-        values = {"question": str(record["question"]), "answer": str(record["answer"])}
+        question, answer = str(record["question"]), record.get("answer")
     except (ValueError, KeyError, TypeError, AttributeError):
         return
     for prefix in PREFIXES.values():
         yield prefix + PLAIN_PROMPT.partition("{")[0]
+    if answer is None:  # of an unlabelled source
+        yield PLAIN_PROMPT.format(question=question)
+        return
+    values = {"question": question, "answer": str(answer)}
     controls = dict.fromkeys(("semantic", "end"), "")
     for rationale in rationales if isinstance(rationales, list) else [rationales]:
         # What the other templates say stands in one of these.

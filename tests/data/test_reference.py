@@ -32,6 +32,7 @@ def compare(
     chat_template: str | None = None,
     weights: list[float | None] | None = None,
     validation: float = 0.0,
+    unlabelled: Path | None = None,
 ) -> dict[str, int]:
     """Prepare with both, and find no difference; how many were rejected for each reason."""
     weights = weights or [None] * len(inputs)
@@ -39,6 +40,8 @@ def compare(
         Source(path=str(path), domain=domain, weight=weight)
         for path, weight in zip(inputs, weights, strict=True)
     ]
+    if unlabelled is not None:
+        sources.append(Source(path=str(unlabelled), domain="target", labelled=False))
     manifest = prepare(
         sources,
         tokenizer=tokenizer,
@@ -208,6 +211,7 @@ def test_every_filter_at_once(
             opened=opened,
             section=check(Prepare, {"filters": filters, "max_length": 1024, "seed": seed}),
             weights=[0.5, 0.5, None],
+            unlabelled=inputs[1],
         )
         assert set(rejected) == {
             "answer_leak",
@@ -268,6 +272,7 @@ SURE = json.dumps({"question": "sure", "answer": "1", "rationale": "kept"})
     keep_rationale=st.booleans(),
     domain=st.sampled_from([None, "sums"]),
     validation=st.sampled_from([0.0, 0.3]),
+    questions=st.none() | st.lists(LINE, max_size=12),
 )
 def test_any_records(
     tokenizer: Path,
@@ -281,10 +286,14 @@ def test_any_records(
     keep_rationale: bool,
     domain: str | None,
     validation: float,
+    questions: list[str] | None,
 ) -> None:
     directory = tmp_path_factory.mktemp("twin")
-    path = directory / "records.jsonl"
+    path, unlabelled = directory / "records.jsonl", None
     path.write_text("\n".join([*lines, SURE]), "utf-8", newline="")
+    if questions is not None:
+        unlabelled = directory / "questions.jsonl"
+        unlabelled.write_text("\n".join([*questions, SURE]), "utf-8", newline="")
     compare(
         [path],
         tokenizer=tokenizer,
@@ -300,6 +309,7 @@ def test_any_records(
         keep_rationale=keep_rationale,
         domain=domain,
         validation=validation,
+        unlabelled=unlabelled,
     )
 
 
@@ -321,6 +331,7 @@ def test_any_records_in_a_chat(
         output=directory / "out",
         opened=opened,
         section=Prepare(max_length=256),
+        unlabelled=path,
         chat_template=config["chat_template"],
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from limbeck._reference import answers, choice, filters, packing, rationale_control, records
 from limbeck._reference.records import FaultError, Line, Record
-from limbeck._reference.render import KINDS, SOFT_PROMPT, Piece, Template, chat, fill
+from limbeck._reference.render import KINDS, SOFT_PROMPT, Piece, Template, chat, chat_prompt, fill
 from limbeck._reference.tokens import Encoder
 
 
@@ -79,7 +79,7 @@ def prepare(
     numbers: list[int] = []
     for number, source in enumerate(config["inputs"]):
         for line in records.lines(Path(source["path"]).read_bytes()):
-            for record, rationale, template in pipeline.candidates(line):
+            for record, rationale, template in pipeline.candidates(line, source["labelled"]):
                 fate = {
                     "example_id": len(examples) + len(rejected),
                     "record_id": record.id if isinstance(record, Record) else record.record_id,
@@ -171,11 +171,13 @@ class Pipeline:
         ]
 
     def candidates(
-        self, line: Line
+        self, line: Line, labelled: bool = True
     ) -> Iterator[tuple[Record | FaultError, str | FaultError | None, int | None]]:
         """The candidates on a line: its record with each rationale and template, or a fault."""
         try:
-            record = records.record(line.content, self.config["split"], self.config["validation"])
+            record = records.record(
+                line.content, self.config["split"], self.config["validation"], labelled=labelled
+            )
             templates = self._templates(record) if record else []
         except FaultError as fault:
             yield fault, None, None
@@ -183,7 +185,7 @@ class Pipeline:
         for template in templates:
             assert record is not None
             rationales = record.rationales
-            if not self._uses_rationale(template):
+            if not self._uses_rationale(record, template):
                 rationales = [self._first_that_stands(record, template)]
             for rationale in rationales:
                 is_fault = isinstance(rationale, FaultError)
@@ -195,11 +197,14 @@ class Pipeline:
         Raises:
             FaultError: The record names none of them.
         """
-        if len(self.names) == 1 or record.way is None:
-            return list(range(len(self.names)))
-        if record.way not in self.names:
+        asked = record.answer is None
+        fitting = [n for n, each in enumerate(self.templates) if each.is_question_only == asked]
+        if len(fitting) == 1 or record.way is None:
+            return fitting
+        named = [number for number in fitting if self.names[number] == record.way]
+        if not named:
             raise FaultError("way", f"there is no template {record.way!r}", record.id)
-        return [self.names.index(record.way)]
+        return named
 
     def _first_that_stands(self, record: Record, template: int) -> str | FaultError | None:
         """The rationale that speaks for all under a template that does without them."""
@@ -247,7 +252,8 @@ class Pipeline:
         if len(ids) > self.config["max_length"]:
             raise RejectionError("too_long", "tokens")
         self.texts.append((template, record.question, rationale or ""))
-        kept = shown["rationale"].strip() if self.config["keep_rationale"] else None
+        is_kept = self.config["keep_rationale"] and "rationale" in shown
+        kept = shown["rationale"].strip() if is_kept else None
         domain = (record.domain or "").strip() or None
         return {
             "domain": domain,
@@ -263,6 +269,8 @@ class Pipeline:
         Raises:
             RejectionError: It is not, and the filter is on.
         """
+        if record.answer is None:
+            return True  # there is nothing to verify
         verdict = answers.verify(record.answer, record.teacher_answer, rationale)
         if verdict is False and "answer_mismatch" in self.filters:
             field = "rationale" if record.teacher_answer is None else "teacher_answer"
@@ -292,7 +300,7 @@ class Pipeline:
             if name == "near_duplicate":
                 if near is None:
                     continue
-                named = texts | {"answer": record.answer}
+                named = texts | {"answer": record.answer or ""}
                 if not is_used:
                     del named["rationale"]
                 mine = [named[each] for each in options["fields"] if each in named]
@@ -306,22 +314,26 @@ class Pipeline:
             elif name == "contaminated":
                 pair = (texts["question"], texts["rationale"])
                 field = filters.contaminated(pair, self.evaluation, options)
-            elif name == "answer_leak" and filters.leaks(record.question, record.answer, rationale):
-                field = "question"
+            elif name == "answer_leak" and record.answer is not None:
+                leaks = filters.leaks(record.question, record.answer, rationale)
+                field = "question" if leaks else None
             elif name == "charset":
                 three = ("question", "answer", "rationale")
-                named = texts | {"answer": record.answer}
+                named = texts | {"answer": record.answer or ""}
                 field = filters.charset({each: named[each] for each in three}, options)
             if field:
                 raise RejectionError(name, field)
 
-    def _uses_rationale(self, template: int) -> bool:
-        return bool(self.templates[template].needs_rationale or self.config["keep_rationale"])
+    def _uses_rationale(self, record: Record, template: int) -> bool:
+        is_kept = self.config["keep_rationale"] and record.answer is not None
+        return bool(self.templates[template].needs_rationale or is_kept)
 
     def _fields(self, record: Record, rationale: str | None, template: int) -> dict[str, str]:
         """The fields that the template uses, none of them blank."""
-        fields = {"question": record.question, "answer": record.answer}
-        if self._uses_rationale(template):
+        fields = {"question": record.question}
+        if record.answer is not None:
+            fields["answer"] = record.answer
+        if self._uses_rationale(record, template):
             if rationale is None:
                 raise RejectionError("malformed", "rationale")
             fields["rationale"] = rationale
@@ -337,19 +349,22 @@ class Pipeline:
         if self.render["style"] == "chat":
             assert self.chat_template is not None
             variables = self.render["chat_variables"]
-            try:
-                prompt, completion = chat(
-                    self.chat_template, variables, prompt, completion, self.end_token
-                )
-            except ValueError:
-                raise RejectionError("malformed", "answer") from None
+            if template.is_question_only:
+                prompt = chat_prompt(self.chat_template, variables, prompt)
+            else:
+                try:
+                    prompt, completion = chat(
+                        self.chat_template, variables, prompt, completion, self.end_token
+                    )
+                except ValueError:
+                    raise RejectionError("malformed", "answer") from None
             prompt = [*opening, *prompt] if self.soft_prompt else prompt
             ids, kinds = [], []
         else:
             soft_ids, soft_kinds = self.encoder.encode(opening) if self.soft_prompt else ([], [])
             ids = [*self.encoder.prefix, *soft_ids]
             kinds = [KINDS.index("prompt")] * len(self.encoder.prefix) + soft_kinds
-        for pieces in (prompt, completion):
+        for pieces in (prompt, completion) if completion else (prompt,):
             more_ids, more_kinds = self.encoder.encode(pieces)
             ids += more_ids
             kinds += more_kinds

@@ -10,6 +10,8 @@ from typing import Any
 
 FIELDS = ("split", "id", "question", "answer", "rationale", "domain", "teacher_answer", "way")
 """The fields that are read, in the order in which they are checked."""
+QUESTION_FIELDS = ("split", "id", "question", "domain")
+"""Those that are read of an unlabelled source."""
 
 
 class Number(str):
@@ -38,12 +40,13 @@ class Line:
 class Record:
     """A record whose fields have the right types.
 
-    `rationales` holds a text or a fault for each candidate; None stands for no rationale.
+    `rationales` holds a text or a fault for each candidate; None stands for no rationale. Only an
+    unlabelled source has no `answer`.
     """
 
     id: str | None
     question: str
-    answer: str
+    answer: str | None
     rationales: list[str | FaultError | None] = field(default_factory=list)
     domain: str | None = None
     teacher_answer: str | None = None
@@ -92,15 +95,19 @@ def lines(content: bytes) -> Iterator[Line]:
         byte_offset += len(line) + 1
 
 
-def record(line: bytes, split: str, validation: float = 0.0) -> Record | None:
+def record(
+    line: bytes, split: str, validation: float = 0.0, *, labelled: bool = True
+) -> Record | None:
     """The record on a line, or None if it belongs to another split or is held out for validation.
 
     Raises:
         FaultError: The line is malformed.
     """
     values = _values(line)
+    if not labelled:
+        values = {name: values[name] for name in QUESTION_FIELDS if name in values}
     own = _text(values, "split", numbers=False)
-    marked = own == "validation" != split
+    marked = labelled and own == "validation" != split
     if own is not None and own != split and not marked:
         return None
     record_id = _text(values, "id", numbers=True)
@@ -108,7 +115,7 @@ def record(line: bytes, split: str, validation: float = 0.0) -> Record | None:
         found = Record(
             id=record_id,
             question=_required(values, "question", numbers=False),
-            answer=_required(values, "answer", numbers=True),
+            answer=_required(values, "answer", numbers=True) if labelled else None,
             rationales=_rationales(values),
             domain=_text(values, "domain", numbers=True),
             teacher_answer=_text(values, "teacher_answer", numbers=True),
@@ -117,7 +124,7 @@ def record(line: bytes, split: str, validation: float = 0.0) -> Record | None:
     except FaultError as fault:
         fault.record_id = record_id
         raise
-    asks = found.question.strip() and found.answer.strip()
+    asks = found.question.strip() and (found.answer or "").strip()
     return None if asks and (marked or is_drawn(found.question, validation)) else found
 
 

@@ -67,6 +67,11 @@ class Template:
         return cls(tuple(prompt), tuple(reversed(completion)))
 
     @property
+    def is_question_only(self) -> bool:
+        """Whether it is one for unlabelled questions."""
+        return not self.completion
+
+    @property
     def needs_rationale(self) -> bool:
         """Whether the completion holds the rationale."""
         return any(field == "rationale" for _, field, _ in self.completion)
@@ -133,6 +138,15 @@ def chat(
             Piece(after[turn_end:], "prompt", True),
         ],
     )
+
+
+def chat_prompt(source: str, variables: Mapping[str, Any], user: list[Piece]) -> list[Piece]:
+    """The pieces of what the student is given in a chat."""
+    content = MARKS[0] + "".join(piece.text for piece in user) + MARKS[1]
+    before, _, after = re.split(
+        f"[{MARKS}]", render(source, variables, [content], add_generation_prompt=True)
+    )
+    return [Piece(before, "prompt", True), *user, Piece(after, "prompt", True)]
 
 
 def render(

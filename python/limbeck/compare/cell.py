@@ -14,7 +14,7 @@ from limbeck.errors import InputError
 from limbeck.prepare import expand
 from limbeck.recipes.load import dump
 from limbeck.report import report
-from limbeck.run import plan, plan_shared, walk
+from limbeck.run import plan, plan_shared, shared_sources, walk
 from limbeck.stages import Stage, Watch
 
 __all__ = ["Spent", "is_finished", "own_recipe", "read_spent", "walk_cell", "walk_shared"]
@@ -57,8 +57,9 @@ def own_recipe(cell: Cell) -> Recipe:
     if shared is None:
         return recipe
     data = recipe.data
-    if shared.records is not None:
-        data = data.model_copy(update={"paths": (str(shared.records),), "tasks": ()})
+    if data.tasks or data.unlabelled_tasks:
+        paths = (*data.paths, *shared_sources(shared.recipe, shared.output_dir, []))
+        data = data.model_copy(update={"paths": paths, "tasks": (), "unlabelled_tasks": ()})
     return recipe.model_copy(update={"data": data, "student": shared.student})
 
 

@@ -65,11 +65,6 @@ class Shared:
     recipe: Recipe
 
     @property
-    def records(self) -> Path | None:
-        """The records, where tasks make them."""
-        return self.output_dir / "teach" / "records.jsonl" if self.recipe.data.tasks else None
-
-    @property
     def student(self) -> str:
         """Where the student starts."""
         made = isinstance(self.recipe.student, StudentSpec)
@@ -285,7 +280,8 @@ def _cell(
 
 
 def _shared(recipe: Recipe, root: Path) -> Shared | None:
-    if not recipe.data.tasks and not isinstance(recipe.student, StudentSpec):
+    has_tasks = recipe.data.tasks or recipe.data.unlabelled_tasks
+    if not has_tasks and not isinstance(recipe.student, StudentSpec):
         return None
     parts = {key: getattr(recipe, key) for key in ("data", "teacher", "student")}
     values = {

@@ -45,10 +45,12 @@ class Domains:
     Attributes:
         names: By their numbers.
         examples: How many examples each has, by its number.
+        unlabelled: Numbers of those that have questions without answers alone.
     """
 
     names: tuple[str, ...]
     examples: Mapping[int, int]
+    unlabelled: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from limbeck.errors import InputError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 POOLINGS = ("mean", "last", "token")
 CLASSES = ("domains", "source_target")
+CONTROLS = ("none", "random")
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,  # noqa: ARG005 (a schedule is asked for every step)
     "dann": lambda progress: 2 / (1 + math.exp(-10 * progress)) - 1,
@@ -50,8 +52,11 @@ class DomainAdversarialTerm(Term):
         hidden_size: Width of the classifier's hidden layer; 0 makes it linear.
         learning_rate: Of the classifier; None is the training's.
         classes: `domains` tells all apart, `source_target` only these two.
-        target: Names of the target domains. Source and target then count alike, however many
-            examples each has; without any, all examples count alike.
+        control: `random` gives each example a domain drawn once, as often as each is there: what
+            the adversary then does it does not owe to the domains.
+        target: Names of the target domains; by default those that have questions without answers
+            alone. Source and target then count alike, however many examples each has; without
+            any, all examples count alike.
         domains: Those of the data; the trainer fills it in.
     """
 
@@ -62,6 +67,7 @@ class DomainAdversarialTerm(Term):
     hidden_size: int = 0
     learning_rate: float | None = None
     classes: str = "domains"
+    control: str = "none"
     target: tuple[str, ...] = ()
     domains: Domains | None = None
 
@@ -72,7 +78,8 @@ class DomainAdversarialTerm(Term):
             InputError: One is unknown or out of range.
         """
         super().__post_init__()
-        for option, known in (("pooling", POOLINGS), ("classes", CLASSES)):
+        options = {"pooling": POOLINGS, "classes": CLASSES, "control": CONTROLS}
+        for option, known in options.items():
             if getattr(self, option) not in known:
                 raise InputError(
                     f"{_PLACE}: {option}: {getattr(self, option)!r}; use {', '.join(known)}"
@@ -90,28 +97,31 @@ class DomainAdversarialTerm(Term):
             raise InputError(f"{_PLACE}: learning_rate: {rate!r}; give a positive number")
         if isinstance(self.target, str) or any(not isinstance(n, str) for n in self.target):
             raise InputError(f"{_PLACE}: target: {self.target!r}; give a list of domains")
-        if self.classes == "source_target" and not self.target:
-            raise InputError(f"{_PLACE}: target: missing; name the target domains")
 
     def with_domains(self, domains: Domains) -> Term:
-        """Return the term with the data's domains.
+        """Return the term with the data's domains, and the target that these say.
 
         Raises:
             InputError: There are too few to tell apart, or a target is none of them.
         """
         present = [domains.names[number] for number in domains.examples]
-        for name in self.target:
+        target = self.target or tuple(domains.names[n] for n in sorted(domains.unlabelled))
+        if self.classes == "source_target" and not target:
+            raise InputError(
+                f"{_PLACE}: target: missing, and no domain is unlabelled; name the target domains"
+            )
+        for name in target:
             if name not in present:
                 raise InputError(
                     f"{_PLACE}: target: no example is of the domain {name!r}; there are "
                     f"{', '.join(present) or 'none'}"
                 )
-        if len(present) < 2 or (self.target and set(present) <= set(self.target)):
+        if len(present) < 2 or (target and set(present) <= set(target)):
             raise InputError(
                 f"{_PLACE}: the prepared data have the domains {', '.join(present) or '(none)'}, "
                 "which leaves nothing to tell apart; give records a `domain`, or `data.paths` one"
             )
-        return dataclasses.replace(self, domains=domains)
+        return dataclasses.replace(self, domains=domains, target=target)
 
     def select(self, layout: Layout) -> dict[str, Any]:
         """Pick the questions of the examples that have a domain.
@@ -123,7 +133,10 @@ class DomainAdversarialTerm(Term):
             (int64): where each chosen example's question ends; `classes` (int64), one each.
         """
         classes_K, weights_K = self._tables
-        domain_N = np.where(layout.examples >= 0, layout.domains[layout.examples], -1)
+        domain_E = layout.domains
+        if self.control == "random":
+            domain_E = np.where(domain_E >= 0, self._drawn(layout.example_ids), domain_E)
+        domain_N = np.where(layout.examples >= 0, domain_E[layout.examples], -1)
         tokens_M = np.flatnonzero((layout.span_kinds == _QUESTION) & (domain_N >= 0))
         example_M = layout.examples[tokens_M]
         _, segments_M, counts_S = np.unique(example_M, return_inverse=True, return_counts=True)
@@ -146,6 +159,21 @@ class DomainAdversarialTerm(Term):
         """Make the classifier."""
         classes_K, _ = self._tables
         return DomainAdversarial(self, width, int(classes_K.max()) + 1)
+
+    def _drawn(self, example_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Draw a domain for each example, the same one whenever it is asked for."""
+        assert self.domains is not None
+        numbers = np.array(list(self.domains.examples))
+        shares = np.cumsum(list(self.domains.examples.values())) / sum(
+            self.domains.examples.values()
+        )
+        # SplitMix64: neighbouring ids, which often share a domain, get unrelated draws.
+        mixed = example_ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+        lots = (mixed ^ (mixed >> np.uint64(31))).astype(np.float64) / 2.0**64
+        drawn = np.searchsorted(shares, lots, side="right")
+        return numbers[np.minimum(drawn, len(numbers) - 1)]
 
     @property
     def _tables(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -13,6 +13,7 @@ from limbeck.errors import InputError
 from limbeck.evaluate import Summary
 from limbeck.prepare import Manifest
 from limbeck.report.formats import (
+    DomainProbe,
     Rejection,
     Sample,
     StudentCard,
@@ -45,6 +46,7 @@ class MethodRun:
         training: What training cost.
         history: What the trainer logged, in the order of its steps.
         summary: Accuracy by task.
+        probe: What the states tell of the domain.
         samples: The first sample of the first questions of each task.
     """
 
@@ -58,6 +60,7 @@ class MethodRun:
     training: Training | None
     history: tuple[dict[str, Any], ...]
     summary: Summary | None
+    probe: DomainProbe | None
     samples: Mapping[str, tuple[Sample, ...]]
 
     def curve(self, key: str) -> tuple[list[int], list[float]]:
@@ -170,6 +173,7 @@ def _method(run_dir: Path, name: str, place: str, recipe: Recipe | None) -> Meth
         training=read_json(Training, at / "student" / "training.json"),
         history=state.log_history if state else (),
         summary=read_json(Summary, at / "evaluate" / "summary.json"),
+        probe=read_json(DomainProbe, at / "probe.json"),
         samples=_samples(at / "evaluate" / "results.jsonl"),
     )
 

@@ -58,6 +58,34 @@ class TrainerState(Shown):
     log_history: tuple[dict[str, Any], ...]
 
 
+class Probed(Shown):
+    """A linear probe's accuracy with its interval."""
+
+    accuracy: float
+    low: float
+    high: float
+
+
+class Projection(Shown):
+    """States in two dimensions, before training and after, and the domain of each."""
+
+    domains: tuple[int, ...]
+    before: tuple[tuple[float, float], ...]
+    after: tuple[tuple[float, float], ...]
+
+
+class DomainProbe(Shown):
+    """`probe.json`."""
+
+    domains: tuple[str, ...]
+    unlabelled: tuple[str, ...]
+    train: int
+    test: int
+    majority: float
+    states: dict[str, dict[str, Probed]]
+    projection: Projection
+
+
 class Sample(Shown):
     """A line of `evaluate/results.jsonl`."""
 

@@ -78,6 +78,7 @@ def render(run: Run) -> str:
             ),
             followed=_drawn(plots.curves(run, key, words.title(key)) for key in followed),
             throughput=plots.curves(run, tables.THROUGHPUT, words.title(tables.THROUGHPUT)),
+            projections=plots.projections(run),
             lengths=plots.lengths(run),
             spans=plots.spans(run),
             points=plots.POINTS,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from limbeck.report import svg, words
 from limbeck.report.collect import Run
+from limbeck.report.formats import DomainProbe
 from limbeck.report.svg import INK, MUTED, PAPER, Plot, dashes, finish, label, series
 from limbeck.report.tables import Result, results
 from limbeck.spans import KINDS
@@ -143,6 +144,51 @@ def thin(steps: list[int], values: list[float]) -> tuple[list[int], list[float]]
     groups = [values[start : start + size] for start in range(0, len(values), size)]
     ends = [min(start + size, len(steps)) - 1 for start in range(0, len(steps), size)]
     return [steps[end] for end in ends], [sum(group) / len(group) for group in groups]
+
+
+def projections(run: Run) -> list[Plot]:
+    """Each probed method's questions in two dimensions, before training and after, by domain."""
+    return [
+        _projection(f"projection-{number}-{when}", f"{method.name}, {when} training", probe, when)
+        for number, method in enumerate(run.methods)
+        if (probe := method.probe) is not None
+        for when in ("before", "after")
+    ]
+
+
+def _projection(name: str, title: str, probe: DomainProbe, when: str) -> Plot:
+    points = getattr(probe.projection, when)
+    with svg.figure(PANEL[0], 260, name) as drawing:
+        axes = drawing.subplots()
+        for number, domain in enumerate(probe.domains):
+            own = [
+                point
+                for point, each in zip(points, probe.projection.domains, strict=True)
+                if each == number
+            ]
+            axes.plot(
+                [x for x, _ in own],
+                [y for _, y in own],
+                svg.MARKERS[number % len(svg.MARKERS)],
+                color=series(number),
+                markersize=4,
+                alpha=0.55,
+                markeredgewidth=0,
+                label=label(words.task(domain)),
+            )
+        axes.set_title(label(title))
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.legend(frameon=False, fontsize=10, loc="best", handletextpad=0.2)
+        found = probe.states["question"][when]
+        return finish(
+            drawing,
+            name,
+            title,
+            f"{len(points)} questions of {words.listing(map(words.task, probe.domains))}; a linear "
+            f"probe tells the domain of {words.percent(found.accuracy)}, the commonest is "
+            f"{words.percent(probe.majority)}.",
+        )
 
 
 def lengths(run: Run) -> list[Plot]:

@@ -11,7 +11,7 @@ from limbeck.evaluate import TaskSummary
 from limbeck.prepare import SourceCounts
 from limbeck.report import words
 from limbeck.report.collect import MethodRun, Run
-from limbeck.report.formats import Rejection, Sample, Training
+from limbeck.report.formats import DomainProbe, Rejection, Sample, Training
 
 NOT_CURVES = ("step", "epoch", "total_flos", "num_input_tokens_seen")  # of the trainer's log
 THROUGHPUT = "tokens_per_second"
@@ -189,6 +189,23 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, "none" if value is None else str(value)
 
 
+def targets(run: Run) -> set[str]:
+    """Tasks and domains that no method was taught the answers of, though it saw their questions."""
+    known = [each.recipe.data for each in run.methods if each.recipe]
+    tasks = {task for data in known for task in data.unlabelled_tasks}
+    return tasks | {name for each in run.methods if each.probe for name in each.probe.unlabelled}
+
+
+def probes(run: Run) -> list[tuple[int, MethodRun, DomainProbe, str]]:
+    """Number and method of each probe, with each state that was probed."""
+    return [
+        (number, method, method.probe, place)
+        for number, method in enumerate(run.methods)
+        if method.probe is not None
+        for place in method.probe.states
+    ]
+
+
 def missing(run: Run) -> list[str]:
     """Stages that left nothing, as `pst/evaluate`."""
     return [
@@ -212,7 +229,10 @@ def facts(run: Run) -> list[tuple[str, str]]:
             student = f"{kind} made from a config, untrained"
         if sizes:
             student += f", {' or '.join(map(words.count, sizes))} parameters"
-        found += [("Student", student), ("Data", _data(recipe)), ("Seed", str(recipe.seed))]
+        found += [("Student", student), ("Data", _data(recipe))]
+        asked = ", ".join(map(words.task, recipe.data.unlabelled_tasks))
+        found += [("Target", f"questions of {asked}, without answers")] if asked else []
+        found.append(("Seed", str(recipe.seed)))
     # What differs between the methods stands in a table of its own.
     common = [
         f"{key.replace('_', ' ')} {value}"

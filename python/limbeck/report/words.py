@@ -12,6 +12,9 @@ TITLES = {
     "trained_share": "share of trained tokens",
     "tokens_per_second": "tokens per second",
     "cosine": "cosine to the target",
+    "domain_adversarial": "domain classifier",
+    "domain_adversarial_accuracy": "domain classifier's accuracy",
+    "domain_adversarial_strength": "λ of the reversed gradient",
     "eval_accuracy": "accuracy on held-out questions",
 }
 

@@ -9,7 +9,7 @@ from limbeck.tasks.load import held_out_questions, load
 from limbeck.tasks.public import SETS
 from limbeck.tasks.registry import NAMES, files_of, find, get
 from limbeck.tasks.shuffled_objects import ShuffledObjects
-from limbeck.tasks.teach import write_records
+from limbeck.tasks.teach import write_questions, write_records
 
 __all__ = [
     "NAMES",
@@ -32,5 +32,6 @@ __all__ = [
     "held_out_questions",
     "load",
     "split_of",
+    "write_questions",
     "write_records",
 ]

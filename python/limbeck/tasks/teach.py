@@ -12,7 +12,7 @@ from limbeck.tasks.public import PublicTask
 from limbeck.tasks.public.base import folded
 from limbeck.tasks.registry import Generated, find
 
-__all__ = ["write_records"]
+__all__ = ["write_questions", "write_records"]
 
 
 def write_records(
@@ -42,29 +42,75 @@ def write_records(
         InputError: An unknown task or setting.
     """
     teacher = teacher or Teacher()
-    found = [find(name) for name in tasks]
+    found = [(task, _records(task, examples, teacher, seed)) for task in map(find, tasks)]
+    return _write(found, path, tasks, examples, progress)
+
+
+def write_questions(
+    tasks: Sequence[str],
+    path: Path,
+    *,
+    examples: int,
+    seed: int = 0,
+    also_tested: Sequence[str] = (),
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Path:
+    """Write the training questions of tasks without answers, for a source that is not `labelled`.
+
+    Args:
+        tasks: Names as `find` reads them.
+        path: The file to write; it appears when it is complete.
+        examples: Questions per generated task; a public set brings all of its split `train`.
+        seed: Draws questions: those that `write_records` would draw.
+        also_tested: Further tasks whose test questions are left out.
+        progress: Told questions done, questions in all, and the task.
+
+    Raises:
+        InputError: An unknown task or setting.
+    """
+    found = [(task, _questions(task, examples, seed)) for task in map(find, tasks)]
+    return _write(found, path, (*tasks, *also_tested), examples, progress)
+
+
+def _write(
+    parts: Sequence[tuple[Generated | PublicTask, Iterable[dict[str, Any]]]],
+    path: Path,
+    tested: Sequence[str],
+    examples: int,
+    progress: Callable[[int, int, str], None] | None,
+) -> Path:
+    """Write the records of tasks but those that ask a test question of a public set."""
     held_out = {
         folded(question.question)
-        for task in found
+        for task in map(find, tested)
         if isinstance(task, PublicTask)
-        for question in task.questions(None, seed=seed, split="test")
+        for question in task.questions(None, seed=0, split="test")
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with beside.open("w", encoding="utf-8", newline="\n") as lines:
-            for index, task in enumerate(found):
+            for index, (task, records) in enumerate(parts):
                 if progress is not None:
-                    progress(index * examples, len(found) * examples, str(task))
-                for record in _records(task, examples, teacher, seed):
+                    progress(index * examples, len(parts) * examples, str(task))
+                for record in records:
                     if folded(record["question"]) not in held_out:
                         lines.write(json.dumps(record, ensure_ascii=False) + "\n")
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
     if progress is not None:
-        progress(len(found) * examples, len(found) * examples, "written")
+        progress(len(parts) * examples, len(parts) * examples, "written")
     return path
+
+
+def _questions(task: Generated | PublicTask, examples: int, seed: int) -> Iterable[dict[str, Any]]:
+    if isinstance(task, PublicTask):
+        questions = task.questions(None, seed=seed, split="train")
+    else:
+        questions = task.questions(examples, seed=seed, split="train")
+    for each in questions:
+        yield {"id": each.id, "domain": each.task, "question": each.question, "split": "train"}
 
 
 def _records(

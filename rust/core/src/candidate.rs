@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::mem::swap;
-use std::ops::Range;
 
 use crate::answer;
 use crate::batch::{Accepted, Batch, Candidate, Rendered, State};
@@ -14,6 +13,7 @@ use crate::filter::{
     self, Desk, Earlier, Judged, Key, NearLookup, Plan, Reason, Rejection, Seen, Texts, Trial,
 };
 use crate::held_out::{VALIDATION, append, is_drawn, is_marked};
+use crate::input::Input;
 use crate::read::{Chunk, Place};
 use crate::record::{Fault, Record, Values, WAY, trimmed};
 use crate::template::SpanKind;
@@ -31,8 +31,8 @@ pub struct Worker<'a> {
     /// Holds the batch's tokens while it is worked on.
     example: Example,
     desk: Desk,
-    /// The domain of records that name none.
-    domain: Option<&'a str>,
+    /// The file that the chunk is of.
+    input: &'a Input,
 }
 
 impl<'a> Worker<'a> {
@@ -52,7 +52,7 @@ impl<'a> Worker<'a> {
             seen: exact.then_some(&earlier.exact),
             example: Example::default(),
             desk: Desk::default(),
-            domain: None,
+            input: &config.inputs[0],
         }
     }
 
@@ -60,7 +60,7 @@ impl<'a> Worker<'a> {
     pub fn work(&mut self, chunk: &Chunk, batch: &mut Batch) {
         batch.clear();
         self.swap_tokens(batch);
-        self.domain = self.config.inputs[chunk.source].domain.as_deref();
+        self.input = &self.config.inputs[chunk.source];
         chunk.for_each(&self.config.split, |place, values| {
             self.record(place, values, batch)
         });
@@ -75,9 +75,11 @@ impl<'a> Worker<'a> {
 
     fn record(&mut self, place: Place, values: Result<Values<'_>, Fault>, batch: &mut Batch) {
         let split = &self.config.split;
-        let marked = values.as_ref().is_ok_and(|each| is_marked(each, split));
+        let labelled = self.input.labelled;
+        // A question without an answer judges no student.
+        let marked = labelled && values.as_ref().is_ok_and(|each| is_marked(each, split));
         let split = if marked { VALIDATION } else { split };
-        let record = match values.and_then(|values| Record::new(values, split)) {
+        let record = match values.and_then(|values| Record::new(values, split, labelled)) {
             Ok(Some(record)) if self.hold_out(marked, &record, batch) => return,
             Ok(Some(record)) => record,
             Ok(None) => {
@@ -94,17 +96,28 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// The templates that render a record: all of them, or of several the one that it names.
-    fn templates_of(&self, record: &Record<'_>) -> Result<Range<usize>, Fault> {
-        let count = self.renderer.template_count();
-        let Some(way) = record.way.as_deref().filter(|_| count > 1) else {
-            return Ok(0..count);
+    /// The templates that render a record: all that are for its kind, or of several the one that it
+    /// names.
+    fn templates_of(
+        &self,
+        record: &Record<'_>,
+    ) -> Result<impl Iterator<Item = usize> + use<'a>, Fault> {
+        let (renderer, asked) = (self.renderer, record.answer.is_none());
+        let fitting = (0..renderer.template_count())
+            .filter(move |number| renderer.is_question_only(*number) == asked);
+        let is_choice = fitting.clone().nth(1).is_some();
+        let named = match record.way.as_deref().filter(|_| is_choice) {
+            None => None,
+            Some(way) => {
+                let number = renderer.template_named(way);
+                let number = number.filter(|number| fitting.clone().any(|each| each == *number));
+                Some(number.ok_or_else(|| Fault {
+                    id: record.id.as_deref().map(str::to_owned),
+                    ..Fault::field(WAY, format!("there is no template {way:?} to take it"))
+                })?)
+            }
         };
-        let number = self.renderer.template_named(way).ok_or_else(|| Fault {
-            id: record.id.as_deref().map(str::to_owned),
-            ..Fault::field(WAY, format!("there is no template {way:?} to take it"))
-        })?;
-        Ok(number..number + 1)
+        Ok(fitting.filter(move |number| named.is_none_or(|named| named == *number)))
     }
 
     /// The candidates of a record and a template.
@@ -122,7 +135,7 @@ impl<'a> Worker<'a> {
         let Some(first) = list.first() else {
             return self.candidate(place, record, Some(""), template, batch);
         };
-        if list.len() > 1 && !self.uses_rationale(template) {
+        if list.len() > 1 && !self.uses_rationale(record, template) {
             // All examples would be the same: the first rationale that stands speaks for them.
             let mut sound = list.iter().flatten();
             let stands = sound
@@ -148,14 +161,11 @@ impl<'a> Worker<'a> {
         let Ok(fields) = self.fields(record, Some(rationale), template) else {
             return false;
         };
-        let teacher_answer = record.teacher_answer.as_deref();
         let concluded = self.concluded(record, Some(rationale));
-        if self.config.has(Reason::AnswerMismatch)
-            && filter::check_answer(fields.answer, teacher_answer, concluded).is_err()
-        {
+        if self.config.has(Reason::AnswerMismatch) && check_answer(record, concluded).is_err() {
             return false;
         }
-        let texts = filter_texts(&fields, Some(rationale), concluded, template);
+        let texts = filter_texts(record, &fields, Some(rationale), concluded, template);
         self.plan.read(&texts, &mut self.desk);
         self.plan.failures(&texts, &mut self.desk).next().is_none()
     }
@@ -179,9 +189,14 @@ impl<'a> Worker<'a> {
     /// Puts a record aside if it is for validation; a blank one is left for the filters to reject.
     fn hold_out(&self, marked: bool, record: &Record<'_>, batch: &mut Batch) -> bool {
         let held_out = (marked || is_drawn(&record.question, self.config.validation))
-            && append(record, self.domain, &mut batch.held_out_lines);
+            && append(record, self.domain(), &mut batch.held_out_lines);
         batch.held_out += u64::from(held_out);
         held_out
+    }
+
+    /// The domain of records that name none.
+    fn domain(&self) -> Option<&'a str> {
+        self.input.domain.as_deref()
     }
 
     fn candidate(
@@ -225,18 +240,15 @@ impl<'a> Worker<'a> {
             rationale: used,
         } = fields;
         let concluded = self.concluded(record, rationale);
-        let verified =
-            match filter::check_answer(answer, record.teacher_answer.as_deref(), concluded) {
-                Err(rejection) if self.config.has(Reason::AnswerMismatch) => {
-                    return Err(rejection);
-                }
-                checked => checked == Ok(true),
-            };
+        let verified = match check_answer(record, concluded) {
+            Err(rejection) if self.config.has(Reason::AnswerMismatch) => return Err(rejection),
+            checked => checked == Ok(true),
+        };
         let key = Key::of(question, answer, used).under(template);
         if self.seen.is_some_and(|seen| seen.was_tokenized(key)) {
             return Ok(State::Duplicate);
         }
-        let texts = filter_texts(&fields, rationale, concluded, template);
+        let texts = filter_texts(record, &fields, rationale, concluded, template);
         self.plan.read(&texts, &mut self.desk);
         let Judged { near, rejection } =
             self.plan
@@ -281,7 +293,7 @@ impl<'a> Worker<'a> {
             }
         };
         let domain = record.domain.as_deref().map(trimmed);
-        let domain = domain.filter(|own| !own.is_empty()).or(self.domain);
+        let domain = domain.filter(|own| !own.is_empty()).or(self.domain());
         let texts = [question, answer, rationale.unwrap_or_default()];
         Ok(State::Rendered(Rendered {
             template,
@@ -302,8 +314,9 @@ impl<'a> Worker<'a> {
     }
 
     /// Whether the template writes the rationale, or what is made of its text needs it.
-    fn uses_rationale(&self, template: usize) -> bool {
-        self.renderer.needs_rationale(template) || self.config.keep_rationale
+    fn uses_rationale(&self, record: &Record<'_>, template: usize) -> bool {
+        let is_kept = self.config.keep_rationale && record.answer.is_some();
+        self.renderer.needs_rationale(template) || is_kept
     }
 
     /// The fields that the template uses, none of them blank.
@@ -313,16 +326,17 @@ impl<'a> Worker<'a> {
         rationale: Option<&'r str>,
         template: usize,
     ) -> Result<Fields<'r>, Rejection> {
-        let used = if self.uses_rationale(template) {
+        let used = if self.uses_rationale(record, template) {
             let missing = || Rejection::new(Reason::Malformed, "rationale", "missing");
             Some(rationale.ok_or_else(missing)?)
         } else {
             None
         };
-        filter::check_blank(&record.question, &record.answer, used)?;
+        let answer = record.answer.as_deref();
+        filter::check_blank(&record.question, answer, used)?;
         Ok(Fields {
             question: &record.question,
-            answer: &record.answer,
+            answer: answer.unwrap_or_default(),
             rationale: used,
         })
     }
@@ -352,11 +366,10 @@ impl<'a> Worker<'a> {
         self.example.truncate(start, run_start);
         appended.ok()?;
         let concluded = self.concluded(record, rationale);
-        let texts = filter_texts(&fields, rationale, concluded, template);
+        let texts = filter_texts(record, &fields, rationale, concluded, template);
         self.plan.read(&texts, &mut self.desk);
         let mut reasons: Vec<_> = self.plan.failures(&texts, &mut self.desk).collect();
-        let teacher_answer = record.teacher_answer.as_deref();
-        let mismatch = filter::check_answer(fields.answer, teacher_answer, concluded).err();
+        let mismatch = check_answer(record, concluded).err();
         let length = check_length(length, self.config).err();
         reasons.extend(
             [mismatch, length]
@@ -374,7 +387,16 @@ impl<'a> Worker<'a> {
     }
 }
 
+/// Whether the rationale concludes the answer; of a question without one there is nothing to verify.
+fn check_answer(record: &Record<'_>, concluded: Option<&str>) -> Result<bool, Rejection> {
+    match &record.answer {
+        Some(answer) => filter::check_answer(answer, record.teacher_answer.as_deref(), concluded),
+        None => Ok(true),
+    }
+}
+
 fn filter_texts<'a>(
+    record: &'a Record<'_>,
     fields: &Fields<'a>,
     rationale: Option<&'a str>,
     concluded: Option<&'a str>,
@@ -382,7 +404,7 @@ fn filter_texts<'a>(
 ) -> Texts<'a> {
     Texts {
         question: fields.question,
-        answer: fields.answer,
+        answer: record.answer.as_deref(),
         rationale,
         uses_rationale: fields.rationale.is_some(),
         concluded,

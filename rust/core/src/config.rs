@@ -100,6 +100,7 @@ impl Config {
             ));
         }
         config.inputs.iter().try_for_each(Input::check)?;
+        config.check_questions()?;
         if config.max_length == 0 || config.max_length > MAX_LENGTH {
             return Err(Error::input(
                 "prepare.max_length",
@@ -129,6 +130,28 @@ impl Config {
             ));
         }
         Ok(config)
+    }
+
+    /// Checks that there are unlabelled sources and a template for them, or neither.
+    fn check_questions(&self) -> Result<()> {
+        let unlabelled = self.inputs.iter().find(|input| !input.labelled);
+        let template = self.render.templates().find(|each| each.is_question_only());
+        match (unlabelled, template) {
+            (Some(input), None) => Err(Error::input(
+                format!("{}: labelled", input.path),
+                "no template has an empty completion, so none takes a question without an answer",
+                "add the template `question-only`",
+            )),
+            (None, Some(template)) => Err(Error::input(
+                "prepare.template",
+                format!(
+                    "{:?} has an empty completion, and no source is unlabelled",
+                    template.name
+                ),
+                "take it out, or say `labelled: false` of a source",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the filter that gives `reason` is on.

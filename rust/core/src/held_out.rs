@@ -37,14 +37,15 @@ struct Line<'a> {
     split: &'a str,
 }
 
-/// Appends a record to `lines` as JSON; `false` where it has no question or no answer to ask for.
+/// Appends a record to `lines` as JSON; `false` where it has no question or no answer to ask for,
+/// as those of unlabelled sources have none.
 pub fn append(record: &Record<'_>, domain: Option<&str>, lines: &mut Vec<u8>) -> bool {
     let own = record.domain.as_deref().map(trimmed);
     let line = Line {
         id: record.id.as_deref(),
         domain: own.filter(|own| !own.is_empty()).or(domain),
         question: trimmed(&record.question),
-        answer: trimmed(&record.answer),
+        answer: trimmed(record.answer.as_deref().unwrap_or_default()),
         split: VALIDATION,
     };
     let start = lines.len();
@@ -88,7 +89,7 @@ mod tests {
         let mut record = Record {
             id: None,
             question: " a \"b\"? ".into(),
-            answer: "2\n".into(),
+            answer: Some("2\n".into()),
             rationales: Some(vec![Ok("so".into())]),
             domain: Some(" ".into()),
             teacher_answer: None,
@@ -96,7 +97,9 @@ mod tests {
         };
         let mut lines = Vec::new();
         assert!(append(&record, Some("file's"), &mut lines));
-        record.answer = " ".into();
+        record.answer = Some(" ".into());
+        assert!(!append(&record, None, &mut lines));
+        record.answer = None;
         assert!(!append(&record, None, &mut lines));
         let line = r#"{"domain":"file's","question":"a \"b\"?","answer":"2","split":"validation"}"#;
         assert_eq!(String::from_utf8(lines).unwrap(), format!("{line}\n"));

@@ -22,6 +22,13 @@ pub struct Input {
     /// Its share of the choice among sources; `None` takes all of it.
     #[serde(default)]
     pub weight: Option<f64>,
+    /// Whether its questions have answers; of others nothing but the question is read.
+    #[serde(default = "yes")]
+    pub labelled: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The shape of a file's records.
@@ -71,11 +78,22 @@ impl Input {
             format: Format::Auto,
             domain: None,
             weight: None,
+            labelled: true,
         }
     }
 
     /// Checks what no type can say.
     pub fn check(&self) -> Result<()> {
+        if !self.labelled && !matches!(self.format, Format::Auto | Format::Records) {
+            return Err(Error::input(
+                format!("{}: format", self.path),
+                format!(
+                    "{} is read for its responses, and an unlabelled source has none",
+                    self.format.name()
+                ),
+                "give records that have a `question`, and leave `format` out",
+            ));
+        }
         match self.weight {
             Some(weight) if !(weight.is_finite() && weight > 0.0) => Err(Error::input(
                 format!("{}: weight", self.path),
@@ -97,6 +115,18 @@ mod tests {
         assert_eq!(input, Input::of("a"));
         assert!(serde_json::from_str::<Input>(r#"{"path": "a", "wait": 1}"#).is_err());
         assert!(serde_json::from_str::<Input>(r#"{"path": "a", "format": "prose"}"#).is_err());
+    }
+
+    #[test]
+    fn unlabelled_sources_are_records() {
+        let unlabelled = |format| Input {
+            format,
+            labelled: false,
+            ..Input::of("a")
+        };
+        assert!(unlabelled(Format::Auto).check().is_ok());
+        let refusal = unlabelled(Format::Messages).check().unwrap_err();
+        assert!(refusal.to_string().starts_with("a: format: messages"));
     }
 
     #[test]

@@ -113,8 +113,8 @@ pub struct Record<'a> {
     pub id: Option<Cow<'a, str>>,
     /// The question.
     pub question: Cow<'a, str>,
-    /// The gold answer; a number stands as it was written.
-    pub answer: Cow<'a, str>,
+    /// The gold answer; a number stands as it was written. None of an unlabelled source.
+    pub answer: Option<Cow<'a, str>>,
     /// Each makes a candidate; absent for a record without any.
     pub rationales: Option<Vec<Rationale<'a>>>,
     /// The domain it belongs to.
@@ -127,7 +127,14 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// The record that `values` make, or `None` if it belongs to another split than `split`.
-    pub fn new(mut values: Values<'a>, split: &str) -> Result<Option<Self>, Fault> {
+    ///
+    /// Of one that is not `labelled` neither answer nor rationale is looked at, should they be there.
+    pub fn new(mut values: Values<'a>, split: &str, labelled: bool) -> Result<Option<Self>, Fault> {
+        if !labelled {
+            for field in [ANSWER, RATIONALE, TEACHER_ANSWER, WAY] {
+                values[field] = Value::Absent;
+            }
+        }
         if let Some(own) = text(&mut values, SPLIT)?
             && own != split
         {
@@ -141,9 +148,10 @@ impl<'a> Record<'a> {
         let question = text(&mut values, QUESTION)
             .and_then(|text| text.ok_or_else(|| Fault::field(QUESTION, "missing")))
             .map_err(with_id)?;
-        let answer = scalar(&mut values, ANSWER)
-            .and_then(|text| text.ok_or_else(|| Fault::field(ANSWER, "missing")))
-            .map_err(with_id)?;
+        let answer = scalar(&mut values, ANSWER).map_err(with_id)?;
+        if labelled && answer.is_none() {
+            return Err(with_id(Fault::field(ANSWER, "missing")));
+        }
         let rationales = rationales(&mut values).map_err(with_id)?.map(|list| {
             list.into_iter()
                 .map(|rationale| rationale.map_err(with_id))
@@ -245,10 +253,11 @@ mod tests {
                 ("rationale", list),
             ]),
             "train",
+            true,
         )
         .unwrap()
         .unwrap();
-        assert_eq!(record.answer, "40000.0");
+        assert_eq!(record.answer.as_deref(), Some("40000.0"));
         let rationales = record.rationales.unwrap();
         assert_eq!(rationales[0].as_deref(), Ok("r"));
         let fault = rationales[1].as_ref().unwrap_err();
@@ -260,14 +269,31 @@ mod tests {
     #[test]
     fn another_split_is_left_alone_even_if_broken() {
         let broken = values(&[("split", text("test")), ("question", Value::List(vec![]))]);
-        assert_eq!(Record::new(broken, "train"), Ok(None));
+        assert_eq!(Record::new(broken, "train", true), Ok(None));
     }
 
     #[test]
     fn the_first_fault_is_told_with_the_id() {
-        let fault = Record::new(values(&[("id", text("a")), ("answer", text("b"))]), "train");
-        let fault = fault.unwrap_err();
+        let fields = || values(&[("id", text("a")), ("answer", text("b"))]);
+        let fault = Record::new(fields(), "train", true).unwrap_err();
+        assert_eq!(Record::new(fields(), "train", false), Err(fault.clone()));
         assert_eq!(fault.id.as_deref(), Some("a"));
         assert_eq!((&*fault.field, &*fault.problem), ("question", "missing"));
+    }
+    #[test]
+    fn an_unlabelled_record_is_its_question_alone() {
+        let fields = values(&[
+            ("question", text("q")),
+            ("answer", Value::List(vec![])),
+            ("rationale", text("r")),
+            ("way", text("w")),
+        ]);
+        assert!(Record::new(fields.clone(), "train", true).is_err());
+        let record = Record::new(fields, "train", false).unwrap().unwrap();
+        assert_eq!(
+            (&*record.question, record.answer, record.rationales),
+            ("q", None, None)
+        );
+        assert_eq!(record.way, None);
     }
 }

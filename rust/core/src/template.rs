@@ -76,8 +76,15 @@ pub struct TemplateConfig {
     pub name: String,
     /// The text before the student writes.
     pub prompt: String,
-    /// The text the student learns to write.
+    /// The text the student learns to write; none in a template for unlabelled questions.
     pub completion: String,
+}
+
+impl TemplateConfig {
+    /// Whether it is one for unlabelled questions, which the student reads and does not answer.
+    pub fn is_question_only(&self) -> bool {
+        self.completion.is_empty()
+    }
 }
 
 /// What fills a segment.
@@ -155,7 +162,7 @@ pub struct Template {
     pub prompt: Vec<Segment>,
     /// Among several templates the number of the first that has this prompt.
     pub prompt_number: u32,
-    /// The completion's segments: everything but the question.
+    /// The completion's segments: everything but the question; none of a question-only template.
     pub completion: Vec<Segment>,
 }
 
@@ -167,8 +174,8 @@ impl Template {
     ///
     /// # Errors
     /// [`Error::Input`] for braces that do not pair, a field that is unknown, stands in the
-    /// wrong string or twice, a prompt without `{question}`, or a completion that has
-    /// neither `{answer}` nor `{rationale}`.
+    /// wrong string or twice, a prompt without `{question}`, or a completion that is not empty
+    /// and has neither `{answer}` nor `{rationale}`.
     pub fn parse(config: &TemplateConfig) -> Result<Self> {
         let prompt = parts(PROMPT, &config.prompt)?;
         let completion = parts(COMPLETION, &config.completion)?;
@@ -195,18 +202,29 @@ impl Template {
                 "move it to the prompt, which the student is given",
             ));
         }
-        if !completion.contains(&Part::Answer) && !completion.contains(&Part::Rationale) {
-            return Err(Error::input(
-                COMPLETION,
-                "there is neither {answer} nor {rationale}, so the student would learn nothing",
-                "add {answer} or {rationale}",
-            ));
+        let is_answered = [Part::Answer, Part::Rationale].map(|part| completion.contains(&part));
+        if !config.is_question_only() && is_answered == [false, false] {
+            return Err(Self::learns_nothing());
         }
         Ok(Self {
             prompt: prompt_kinds(prompt),
             prompt_number: 0,
             completion: completion_kinds(completion),
         })
+    }
+
+    /// The refusal of a completion that the student would learn nothing from.
+    pub fn learns_nothing() -> Error {
+        Error::input(
+            COMPLETION,
+            "there is neither {answer} nor {rationale}, so the student would learn nothing",
+            "add {answer} or {rationale}",
+        )
+    }
+
+    /// Whether it is one for unlabelled questions.
+    pub fn is_question_only(&self) -> bool {
+        self.completion.is_empty()
     }
 
     /// The control tokens of the completion that a vocabulary has to be given.
@@ -230,6 +248,9 @@ impl Template {
     /// # Errors
     /// [`Error::Input`] when `{end}` is missing or text follows it.
     pub fn check_plain(&self) -> Result<()> {
+        if self.is_question_only() {
+            return Ok(());
+        }
         match self.completion.iter().rposition(|s| s.part == Part::End) {
             None => Err(Error::input(
                 COMPLETION,

@@ -194,6 +194,53 @@ proptest! {
         }
     }
 
+    /// Unlabelled questions touch no labelled example, are prompts and no more, and are not held out.
+    #[test]
+    fn p1_p4_unlabelled_questions_are_prompts_alone(
+        input in input(),
+        questions in input(),
+        most in 1_usize..4,
+    ) {
+        let workshop = Workshop::new(&input);
+        let path = workshop.path("questions.jsonl");
+        std::fs::write(&path, questions).unwrap();
+        let labelled = json!({"path": workshop.path("records.jsonl")});
+        let unlabelled = json!({"path": path, "domain": "target", "labelled": false});
+        let prompt = "Q: {question}\nA:";
+        let template = json!({"name": "a", "prompt": prompt, "completion": "{rationale}{end}"});
+        let question = json!({"name": "q", "prompt": prompt, "completion": ""});
+        let settings = |threads, inputs: &[&Value], more: &[&Value]| json!({
+            "threads": threads, "inputs": inputs, "filters": every_filter(&workshop, most),
+            "validation": 0.2, "keep_rationale": true, "packing": "domain_balanced",
+            "render": {"template": template, "more_templates": more, "style": "plain"},
+        });
+        let mut expected = None;
+        for threads in [1, 3] {
+            let name = format!("threads{threads}");
+            let settings = settings(threads, &[&labelled, &unlabelled], &[&question]);
+            let manifest = workshop.prepare(&name, settings).unwrap();
+            let records = &manifest.records;
+            prop_assert_eq!(records.kept + records.rejected.total(), records.read);
+            let own = &manifest.sources[1].records;
+            prop_assert_eq!((own.held_out, own.unverified), (0, 0));
+            prop_assert!(own.kept > 0);
+            let files = workshop.files(&name);
+            prop_assert_eq!(expected.get_or_insert_with(|| files.clone()), &files);
+        }
+        workshop.prepare("alone", settings(1, &[&labelled], &[])).unwrap();
+        let mut together = by_id(&workshop, "threads1");
+        let asked = together.split_off(&together.iter().find(|(_, each)| each.template == 1).map_or(0, |(id, _)| *id));
+        let with_no_domain = |(id, each): (i64, Example)| (id, Example { domain: -1, ..each });
+        let alone: BTreeMap<_, _> = by_id(&workshop, "alone").into_iter().map(with_no_domain).collect();
+        prop_assert_eq!(together, alone);
+        for each in asked.values() {
+            prop_assert_eq!((each.template, each.domain), (1, 0));
+            let text: Vec<u8> = each.ids.iter().map(|&id| id as u8).collect();
+            prop_assert!(text.starts_with(b"Q: ") && text.ends_with(b"\nA:"));
+            prop_assert!(each.kinds.iter().all(|&kind| kind <= SpanKind::Question.code()));
+        }
+    }
+
     /// A dry run counts what a real one does, and no filter drops more first than on its own.
     #[test]
     fn a_dry_run_agrees_with_a_real_one(input in input(), most in 1_usize..4) {
@@ -246,6 +293,38 @@ fn p4_threads_change_no_byte_of_a_large_input() {
     workshop.prepare("three", settings(3)).unwrap();
     assert_eq!(workshop.files("one"), workshop.files("three"));
     assert!(manifest.records.rejected.iter().count() == 3 && manifest.rows > 100);
+}
+
+/// A source without answers and a template for it go together.
+#[test]
+fn unlabelled_sources_and_question_only_templates_need_each_other() {
+    let workshop = Workshop::new(b"{\"question\": \"q\"}\n");
+    let template = |completion: &str| json!({"name": completion, "prompt": "{question}", "completion": completion});
+    let refusal = |labelled: bool, first: &str, more: &[&str]| {
+        let more: Vec<_> = more.iter().copied().map(template).collect();
+        let render = json!({"template": template(first), "more_templates": more, "style": "plain"});
+        let input = json!({"path": workshop.path("records.jsonl"), "labelled": labelled});
+        let settings = json!({"inputs": [input], "render": render});
+        workshop
+            .prepare("out", settings)
+            .map_err(|error| error.to_string())
+    };
+    let error = refusal(false, "{answer}{end}", &[]).unwrap_err();
+    assert!(
+        error.contains("records.jsonl: labelled: no template has an empty completion"),
+        "{error}"
+    );
+    let error = refusal(true, "{answer}{end}", &[""]).unwrap_err();
+    assert!(error.contains("no source is unlabelled"), "{error}");
+    let error = refusal(false, "", &[]).unwrap_err();
+    assert!(
+        error.contains("there is neither {answer} nor {rationale}"),
+        "{error}"
+    );
+    assert_eq!(
+        refusal(false, "{answer}{end}", &[""]).unwrap().records.kept,
+        1
+    );
 }
 
 /// P7 crash-safe: a run that fails leaves nothing, and what stood there stands.

@@ -3,11 +3,15 @@
 use super::{Reason, Rejection};
 use crate::record::trimmed;
 
-/// Rejects blank fields; `rationale` is `None` where the template does without.
-pub fn check(question: &str, answer: &str, rationale: Option<&str>) -> Result<(), Rejection> {
+/// Rejects blank fields; what is `None` the template does without.
+pub fn check(
+    question: &str,
+    answer: Option<&str>,
+    rationale: Option<&str>,
+) -> Result<(), Rejection> {
     let fields = [
         ("question", Some(question)),
-        ("answer", Some(answer)),
+        ("answer", answer),
         ("rationale", rationale),
     ];
     for (field, text) in fields {

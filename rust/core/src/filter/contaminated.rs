@@ -116,7 +116,7 @@ impl Evaluation {
             chunk.for_each("test", |place, values| {
                 let record = values.and_then(|mut values| {
                     values[0] = Value::Absent;
-                    Record::new(values, "")
+                    Record::new(values, "", true)
                 });
                 match record {
                     Ok(Some(record)) => {

@@ -38,8 +38,8 @@ enum Step {
 pub struct Texts<'a> {
     /// The question.
     pub question: &'a str,
-    /// The answer.
-    pub answer: &'a str,
+    /// The answer; an unlabelled question has none.
+    pub answer: Option<&'a str>,
     /// The rationale, whether or not the template uses it.
     pub rationale: Option<&'a str>,
     /// Whether the template uses it.
@@ -193,7 +193,7 @@ impl Plan {
     pub fn near_key(&self, texts: &Texts<'_>, desk: &mut Desk) -> Option<NearKey> {
         let options = self.near()?;
         if options.fields.contains(&Field::Answer) {
-            desk.answer.read(texts.answer);
+            desk.answer.read(texts.answer.unwrap_or_default());
         }
         let fields = options.fields.iter().filter_map(|field| match field {
             Field::Question => Some(&desk.question),
@@ -217,15 +217,17 @@ fn check(step: &Step, texts: &Texts<'_>, desk: &mut Desk) -> Result<(), Rejectio
             ],
             &mut desk.suspects,
         ),
-        Step::AnswerLeak => leak::check(&Leaky {
-            question: (texts.question, &desk.question),
-            gold: texts.answer,
-            rationale: (rationale, &desk.rationale),
-            concluded: texts.concluded,
+        Step::AnswerLeak => texts.answer.map_or(Ok(()), |gold| {
+            leak::check(&Leaky {
+                question: (texts.question, &desk.question),
+                gold,
+                rationale: (rationale, &desk.rationale),
+                concluded: texts.concluded,
+            })
         }),
         Step::Charset(scripts) => scripts.check(&[
             ("question", texts.question),
-            ("answer", texts.answer),
+            ("answer", texts.answer.unwrap_or_default()),
             ("rationale", rationale),
         ]),
     }

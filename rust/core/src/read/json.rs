@@ -136,7 +136,7 @@ mod tests {
 
     fn fault(line: &str) -> (String, String) {
         let fault = values(line.as_bytes())
-            .and_then(|values| crate::record::Record::new(values, "train"))
+            .and_then(|values| crate::record::Record::new(values, "train", true))
             .unwrap_err();
         (fault.field.into_owned(), fault.problem.into_owned())
     }

@@ -263,7 +263,11 @@ fn open(input: &Input, waiting: &mut dyn FnMut() -> Result<()>) -> Result<(Sourc
             "give the file by its name, or pipe an Arrow stream",
         )),
     };
-    let mut format = input.format;
+    // Of an unlabelled source only the question is read, which no other format has.
+    let mut format = match input.labelled {
+        true => input.format,
+        false => Format::Records,
+    };
     let source = match content {
         Content::Lines => Source::Lines {
             lines: Lines::new(bytes),

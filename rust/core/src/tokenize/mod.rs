@@ -234,6 +234,11 @@ impl Renderer {
             .position(|template| template.name == name)
     }
 
+    /// Whether the template of this number is one for unlabelled questions.
+    pub fn is_question_only(&self, template: usize) -> bool {
+        self.templates[template].is_question_only()
+    }
+
     /// Whether an example of the template of this number needs a rationale.
     pub fn needs_rationale(&self, template: usize) -> bool {
         self.templates[template].needs_rationale()
@@ -297,9 +302,12 @@ impl Renderer {
             let runs = &example.runs[run_start..];
             self.prompts.insert(question, &example.ids[start..], runs);
         }
+        if template.is_question_only() {
+            return Ok(());
+        }
         example.scratch.text.clear();
         self.write_completion(template, fields, &mut example.scratch.text);
-        self.plain_side(example).map_err(in_completion)
+        self.side(example).map_err(in_completion)
     }
 
     fn plain_prompt(
@@ -323,11 +331,11 @@ impl Renderer {
         }
         example.scratch.text.clear();
         write_prompt(template, question, &mut example.scratch.text);
-        self.plain_side(example).map_err(in_question)
+        self.side(example).map_err(in_question)
     }
 
     /// Appends the tokens of the text in the scratch, a prompt or a completion.
-    fn plain_side(&self, example: &mut Example) -> Result<(), String> {
+    fn side(&self, example: &mut Example) -> Result<(), String> {
         let Scratch {
             text,
             tokens,
@@ -364,6 +372,9 @@ impl Renderer {
             buffer.clear();
         }
         write_prompt(template, fields.question, user);
+        if template.is_question_only() {
+            return self.chat_prompt(chat, example);
+        }
         self.write_completion(template, fields, assistant);
         let turn = chat
             .turn(&user.text, Some(&assistant.text))
@@ -415,6 +426,18 @@ impl Renderer {
             );
         }
         Ok(())
+    }
+
+    /// Appends the tokens of what the student is given, its user's message being in the scratch.
+    fn chat_prompt(&self, chat: &ChatTemplate, example: &mut Example) -> Result<(), RenderProblem> {
+        let Scratch { text, user, .. } = &mut example.scratch;
+        let turn = chat.turn(&user.text, None).map_err(in_question)?;
+        let (soft_prompt, opening) = turn.text[..turn.user.start].split_at(self.soft_prompt_bytes);
+        text.literal(soft_prompt, SpanKind::SoftPrompt);
+        text.literal(opening, SpanKind::Prompt);
+        text.append(user);
+        text.literal(&turn.text[turn.user.end..], SpanKind::Prompt);
+        self.side(example).map_err(in_question)
     }
 
     /// The bytes of the whole chat that are the prompt the student is given.
