@@ -200,6 +200,9 @@ class Prepare(Section):
     style: Literal["auto", "plain", "chat"] = "auto"
     chat_variables: dict[str, Any] = Field({})
     eos_token: str | None = None
+    pairs: bool = Field(
+        False, description="each record makes a chosen and a rejected example, in one row"
+    )
     soft_prompt: int = Field(
         0, ge=0, le=1024, description="added tokens at the start of every example; 0 for none"
     )

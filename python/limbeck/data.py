@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from limbeck.errors import InputError
-from limbeck.spans import KINDS
+from limbeck.spans import KINDS, ROLES
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 """`input_ids`, `span_kinds` by token; `example_lengths`, `example_ids`, `domains` and, where there
-are several templates, `example_templates` by example."""
+are several templates, `example_templates`, of pairs `example_roles`, by example."""
 
 PADDING = -1
 NO_DOMAIN = -1
@@ -44,6 +44,7 @@ class Layout:
         example_ids: int64 `[E]`, the examples' ids in the prepared data.
         templates: int64 `[E]`, the number of each example's template.
         domains: int64 `[E]`, the number of each example's domain; −1 is none.
+        roles: int64 `[E]`, codes of `ROLES`.
         shape: B and T.
     """
 
@@ -54,12 +55,18 @@ class Layout:
     example_ids: NDArray[np.int64]
     templates: NDArray[np.int64]
     domains: NDArray[np.int64]
+    roles: NDArray[np.int64]
     shape: tuple[int, int]
 
     @property
     def predicted(self) -> NDArray[np.bool_]:
         """Tokens that the token before them predicts: all but an example's first."""
         return (self.examples != PADDING) & (self.positions > 0)
+
+    @property
+    def rejected(self) -> NDArray[np.bool_]:
+        """Tokens that show what not to write: those of the rejected example of a pair."""
+        return (self.examples != PADDING) & (self.roles[self.examples] == ROLES.index("rejected"))
 
     @classmethod
     def of(cls, rows: Sequence[Row], pad_id: int = 0) -> Layout:
@@ -95,6 +102,7 @@ class Layout:
             np.concatenate([np.asarray(row["example_ids"], np.int64) for row in rows]),
             np.concatenate([_by_example(row, "example_templates", 0) for row in rows]),
             np.concatenate([_by_example(row, "domains", NO_DOMAIN) for row in rows]),
+            np.concatenate([_by_example(row, "example_roles", 0) for row in rows]),
             shape,
         )
 
@@ -202,8 +210,15 @@ def survey(
         rows_at_once: Rows looked at together.
 
     Raises:
-        InputError: An example would train nothing; names the first.
+        InputError: An example would train nothing, names the first; or an objective needs rows of
+            another kind.
     """
+    for term in terms:
+        for column, remedy in term.columns.items():
+            if column not in dataset.column_names:
+                raise InputError(
+                    f"train.objectives: {term.key}: the prepared data have no {column}; {remedy}"
+                )
     completion = answer = 0
     for rows in _chunks(dataset, rows_at_once):
         layout = Layout.of(rows)

@@ -77,9 +77,20 @@ class Head:
         arguments = self.fused_arguments(
             hidden_ND, rows_R=rows_R, labels_R=labels_R, weights_R=weights_R, normalizer=normalizer
         )
+        if arguments is not None:
+            return selected_cross_entropy(hidden_ND, **arguments)
+        total = (self._own_nll(hidden_ND, rows_R, labels_R) * weights_R).sum()
+        return total / torch.where(normalizer == 0, 1.0, normalizer)
+
+    def nll(self, hidden_ND: Tensor, *, rows_R: Tensor, labels_R: Tensor) -> Tensor:
+        """Return each row's own loss `[R]`, with the arguments of `cross_entropy`."""
+        ones_R = torch.ones_like(labels_R, dtype=accumulation_dtype(hidden_ND.dtype))
+        arguments = self.fused_arguments(
+            hidden_ND, rows_R=rows_R, labels_R=labels_R, weights_R=ones_R, normalizer=None
+        )
         if arguments is None:
-            return self._unfused(hidden_ND, rows_R, labels_R, weights_R, normalizer)
-        return selected_cross_entropy(hidden_ND, **arguments)
+            return self._own_nll(hidden_ND, rows_R, labels_R)
+        return selected_cross_entropy(hidden_ND, **arguments, reduction="none")[rows_R]
 
     def fused_arguments(
         self,
@@ -88,7 +99,7 @@ class Head:
         rows_R: Tensor,
         labels_R: Tensor,
         weights_R: Tensor,
-        normalizer: Tensor,
+        normalizer: Tensor | None,
     ) -> dict[str, Any] | None:
         """Return what `selected_cross_entropy` takes beside the states, as `cross_entropy` does.
 
@@ -107,31 +118,21 @@ class Head:
             **self._parameters(),
         }
 
-    def _unfused(
-        self,
-        hidden_ND: Tensor,
-        rows_R: Tensor,
-        labels_R: Tensor,
-        weights_R: Tensor,
-        normalizer: Tensor,
-    ) -> Tensor:
-        """The same loss on the model's own logits, a chunk's at a time, rebuilt in backward."""
-        total = hidden_ND.new_zeros((), dtype=accumulation_dtype(hidden_ND.dtype))
-        for at in range(0, max(1, rows_R.numel()), CHUNK_ROWS):
-            chunk = slice(at, at + CHUNK_ROWS)
-            total = total + checkpoint(
-                self._chunk_sum,
-                hidden_ND[rows_R[chunk]],
-                labels_R[chunk],
-                weights_R[chunk],
-                use_reentrant=False,
+    def _own_nll(self, hidden_ND: Tensor, rows_R: Tensor, labels_R: Tensor) -> Tensor:
+        """The losses of the model's own logits, a chunk's at a time, rebuilt in backward."""
+        parts = [
+            checkpoint(
+                self._chunk_nll, hidden_ND[rows_R[chunk]], labels_R[chunk], use_reentrant=False
             )
-        return total / torch.where(normalizer == 0, 1.0, normalizer)
+            for at in range(0, max(1, rows_R.numel()), CHUNK_ROWS)
+            for chunk in [slice(at, at + CHUNK_ROWS)]
+        ]
+        return torch.cat(parts)
 
-    def _chunk_sum(self, hidden_RD: Tensor, labels_R: Tensor, weights_R: Tensor) -> Tensor:
+    def _chunk_nll(self, hidden_RD: Tensor, labels_R: Tensor) -> Tensor:
         logits_RV = self.logits(hidden_RD)
         logits_RV = logits_RV.to(accumulation_dtype(logits_RV.dtype))
-        return (F.cross_entropy(logits_RV, labels_R, reduction="none") * weights_R).sum()
+        return F.cross_entropy(logits_RV, labels_R, reduction="none")
 
     def _parameters(self) -> dict[str, Any]:
         """What the fused loss takes for `head(h)`, as far as head and config tell."""

@@ -154,6 +154,11 @@ class TokenRationales(Rationales):
         self._spans: list[tuple[NDArray[np.int32], NDArray[np.uint8]]] = []
         lengths, states = [], []
         for batch in row_batches(prepared):
+            if "example_roles" in batch.schema.names:
+                raise InputError(
+                    f"targets.pooling: {prepared} has pairs, whose tokens have two sides; choose "
+                    "another pooling, or prepare without `prepare.pairs`"
+                )
             ids += batch.column("example_ids").flatten().to_pylist()
             token_ids, kinds, counts = (
                 batch.column(name).flatten().to_numpy()

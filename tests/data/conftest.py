@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,14 @@ class Example:
     kinds: list[int]
     domain: int
     template: int
+    chosen: int = 0
+
+
+CHOSEN, REJECTED = 1, 2
+
+
+def _roles(row: dict[str, Any]) -> list[int]:
+    return row.get("example_roles") or [0] * len(row["example_ids"])
 
 
 @dataclass(frozen=True)
@@ -85,24 +93,43 @@ class Directory:
 
     @property
     def rows(self) -> list[list[int]]:
-        """The example ids of each row."""
-        return [row["example_ids"] for row in self._table()]
+        """The example ids of each row; a pair counts once."""
+        return [
+            [
+                example_id
+                for example_id, role in zip(row["example_ids"], _roles(row), strict=True)
+                if role != REJECTED
+            ]
+            for row in self._table()
+        ]
 
     @property
     def examples(self) -> dict[int, Example]:
-        """The examples of all rows by their id; each stands once."""
+        """The examples of all rows by their id; each stands once, a pair as one."""
         found: dict[int, Example] = {}
         for row in self._table():
             start = 0
-            for index, example_id in enumerate(row["example_ids"]):
+            for index, (example_id, role) in enumerate(
+                zip(row["example_ids"], _roles(row), strict=True)
+            ):
                 end = start + row["example_lengths"][index]
-                assert example_id not in found
-                found[example_id] = Example(
+                own = Example(
                     row["input_ids"][start:end],
                     row["span_kinds"][start:end],
                     row["domains"][index],
                     row["example_templates"][index],
+                    end - start if role == CHOSEN else 0,
                 )
+                if role == REJECTED:
+                    before = found[example_id]
+                    assert row["example_ids"][index - 1] == example_id
+                    assert _roles(row)[index - 1] == CHOSEN
+                    assert (before.domain, before.template) == (own.domain, own.template)
+                    ids, kinds = before.ids + own.ids, before.kinds + own.kinds
+                    own = replace(before, ids=ids, kinds=kinds)
+                else:
+                    assert example_id not in found
+                found[example_id] = own
                 start = end
             assert start == len(row["input_ids"]) == len(row["span_kinds"])
         return found

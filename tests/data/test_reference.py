@@ -115,6 +115,7 @@ def compare(
             each.kinds,
         ), each
         assert names[examples[each.example_id].template] == each.template
+        assert examples[each.example_id].chosen == each.chosen
     assert directory.rows == twin.rows
     unverified = sum(not each.verified for each in twin.examples)
     assert manifest.records.unverified == unverified
@@ -240,6 +241,8 @@ RECORD = st.fixed_dictionaries(
         "domain": st.one_of(TEXT, SCALAR),
         "split": st.sampled_from(["train", "test", "validation", None]),
         "teacher_answer": SCALAR,
+        "rejected_answer": st.one_of(SCALAR, st.lists(TEXT, max_size=1)),
+        "rejected_rationale": SCALAR,
         "meta": st.recursive(SCALAR, lambda inner: st.lists(inner, max_size=2), max_leaves=4),
     },
 )
@@ -259,7 +262,15 @@ LINE = st.one_of(
         ]
     ),
 )
-SURE = json.dumps({"question": "sure", "answer": "1", "rationale": "kept"})
+SURE = json.dumps(
+    {
+        "question": "sure",
+        "answer": "1",
+        "rationale": "kept",
+        "rejected_answer": "2",
+        "rejected_rationale": "lost",
+    }
+)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -273,6 +284,7 @@ SURE = json.dumps({"question": "sure", "answer": "1", "rationale": "kept"})
     domain=st.sampled_from([None, "sums"]),
     validation=st.sampled_from([0.0, 0.3]),
     questions=st.none() | st.lists(LINE, max_size=12),
+    pairs=st.booleans(),
 )
 def test_any_records(
     tokenizer: Path,
@@ -287,6 +299,7 @@ def test_any_records(
     domain: str | None,
     validation: float,
     questions: list[str] | None,
+    pairs: bool,
 ) -> None:
     directory = tmp_path_factory.mktemp("twin")
     path, unlabelled = directory / "records.jsonl", None
@@ -305,6 +318,7 @@ def test_any_records(
             max_length=bounds[1],
             packing=packing,
             packing_window=window,
+            pairs=pairs,
         ),
         keep_rationale=keep_rationale,
         domain=domain,

@@ -48,8 +48,9 @@ def read(row: Row, format: str) -> Iterator[dict[str, Any]]:
     """
     question, responses = _EXCHANGES[format](row)
     gold = _gold(row)
+    other = _rejected(row, gold) if format == "preference" else {}
     for field, text, thinking in responses:
-        yield {"question": question, **_solve(field, text, thinking, gold)}
+        yield {"question": question, **_solve(field, text, thinking, gold), **other}
 
 
 def _formats(row: Row) -> set[str]:
@@ -173,6 +174,27 @@ def _preference(row: Row) -> tuple[str, list[Response]]:
     if question is None or response is None:
         raise FaultError("prompt" if question is None else "chosen", "missing")
     return _after(system, question), [response]
+
+
+def _rejected(row: Row, gold: str | None) -> dict[str, Any]:
+    """The other side of a pair, or the fault that whoever asks for pairs hears of."""
+    value = row.get("rejected")
+    if value is None:
+        return {}
+    try:
+        response: Response | None = ("rejected", value, None)
+        if isinstance(value, list):
+            *_, response = _turns("rejected", value)
+        if response is None:
+            raise FaultError("rejected", "no message of the assistant")
+        solved = _solve(*response, gold)
+    except FaultError as fault:
+        return {"rejected_answer": fault}
+    rationale, concluded = solved["rationale"], solved["teacher_answer"]
+    if concluded is None and rationale is not None:
+        concluded = conclusion(rationale)
+    answer = solved["answer"] if concluded is None else concluded
+    return {"rejected_answer": answer, "rejected_rationale": rationale}
 
 
 def _alpaca(row: Row) -> tuple[str, list[Response]]:

@@ -16,7 +16,7 @@ from limbeck._reference.tokens import Encoder
 
 @dataclass(frozen=True)
 class Example:
-    """A kept candidate."""
+    """A kept candidate; of a pair `chosen` is the number of the first one's tokens, else 0."""
 
     example_id: int
     record_id: str | None
@@ -29,6 +29,7 @@ class Example:
     verified: bool
     ids: list[int]
     kinds: list[int]
+    chosen: int
 
 
 @dataclass(frozen=True)
@@ -232,21 +233,23 @@ class Pipeline:
         assert not isinstance(rationale, FaultError)
         assert template is not None
         fields = self._fields(record, rationale, template)
-        shown = dict(fields)
-        if "rationale" in fields:
-            shown["rationale"] = rationale_control.apply(
-                self.config["rationale_control"], self.config["seed"], **fields
-            )
-            if not shown["rationale"]:
-                raise RejectionError("empty", "rationale")
+        is_pair = self.config["pairs"] and record.answer is not None
+        rejected = self._rejected(record, fields) if is_pair else {}
+        shown, other = self._shown(fields), self._shown(rejected)
         verdict = self._verdict(record, rationale)
-        key = (template, *(text.strip() for text in fields.values()))
+        sides = (*fields.values(), *rejected.values())
+        key = (template, *(text.strip() for text in sides))
         if "exact_duplicate" in self.filters:
             if key in self.seen:
                 raise RejectionError("exact_duplicate", "line")
             self.seen.add(key)
         self._more_filters(record, rationale, "rationale" in fields, self.near[template])
         ids, kinds = self._encode(shown, self.templates[template])
+        chosen = 0
+        if other:
+            chosen = len(ids)
+            more_ids, more_kinds = self._encode(other, self.templates[template])
+            ids, kinds = ids + more_ids, kinds + more_kinds
         if len(ids) < self.config["min_length"]:
             raise RejectionError("too_short", "tokens")
         if len(ids) > self.config["max_length"]:
@@ -261,7 +264,37 @@ class Pipeline:
             "verified": verdict is True,
             "ids": ids,
             "kinds": kinds,
+            "chosen": chosen,
         }
+
+    def _rejected(self, record: Record, chosen: dict[str, str]) -> dict[str, str]:
+        """The fields of the other side of a pair; twin of `pair.rs`."""
+        fields = {"question": record.question}
+        for name, side in zip(("answer", "rationale"), record.rejected, strict=True):
+            if name in chosen:
+                if not isinstance(side, str):
+                    raise RejectionError("malformed", f"rejected_{name}")
+                fields[name] = side
+        for name, text in fields.items():
+            if not text.strip():
+                raise RejectionError("empty", f"rejected_{name}")
+        if all(text.strip() == chosen[name].strip() for name, text in fields.items()):
+            raise RejectionError("malformed", "rejected_answer")
+        return fields
+
+    def _shown(self, fields: dict[str, str]) -> dict[str, str]:
+        """The fields as the student sees them.
+
+        Raises:
+            RejectionError: Nothing is left of the rationale.
+        """
+        if "rationale" not in fields:
+            return fields
+        control, seed = self.config["rationale_control"], self.config["seed"]
+        shown = rationale_control.apply(control, seed, **fields)
+        if not shown:
+            raise RejectionError("empty", "rationale")
+        return fields | {"rationale": shown}
 
     def _verdict(self, record: Record, rationale: str | None) -> bool | None:
         """Whether the conclusion is the answer; None where it cannot be read.

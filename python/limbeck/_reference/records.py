@@ -8,7 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-FIELDS = ("split", "id", "question", "answer", "rationale", "domain", "teacher_answer", "way")
+FIELDS = (
+    "split",
+    "id",
+    "question",
+    "answer",
+    "rationale",
+    "domain",
+    "teacher_answer",
+    "way",
+    "rejected_answer",
+    "rejected_rationale",
+)
 """The fields that are read, in the order in which they are checked."""
 QUESTION_FIELDS = ("split", "id", "question", "domain")
 """Those that are read of an unlabelled source."""
@@ -41,7 +52,8 @@ class Record:
     """A record whose fields have the right types.
 
     `rationales` holds a text or a fault for each candidate; None stands for no rationale. Only an
-    unlabelled source has no `answer`.
+    unlabelled source has no `answer`. `rejected` holds answer and rationale of the other side of a
+    pair, a text, a fault or None each.
     """
 
     id: str | None
@@ -51,6 +63,7 @@ class Record:
     domain: str | None = None
     teacher_answer: str | None = None
     way: str | None = None
+    rejected: tuple[str | FaultError | None, str | FaultError | None] = (None, None)
 
 
 def unlisted(content: bytes) -> bytes:
@@ -120,6 +133,7 @@ def record(
             domain=_text(values, "domain", numbers=True),
             teacher_answer=_text(values, "teacher_answer", numbers=True),
             way=_text(values, "way", numbers=False),
+            rejected=(_side(values, "rejected_answer"), _side(values, "rejected_rationale")),
         )
     except FaultError as fault:
         fault.record_id = record_id
@@ -170,6 +184,14 @@ def _text(values: dict[str, Any], name: str, *, numbers: bool) -> str | None:
     if not isinstance(value, str) or (isinstance(value, Number) and not numbers):
         raise FaultError(name, f"{type(value).__name__} instead of text")
     return _unicode(name, value)
+
+
+def _side(values: dict[str, Any], name: str) -> str | FaultError | None:
+    """A field that is looked at later, if at all."""
+    try:
+        return _text(values, name, numbers=True)
+    except FaultError as fault:
+        return fault
 
 
 def _required(values: dict[str, Any], name: str, *, numbers: bool) -> str:

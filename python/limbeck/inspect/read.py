@@ -12,7 +12,7 @@ from limbeck.arrow import file_batches, row_batches
 from limbeck.errors import InputError
 from limbeck.inspect.token_bytes import TokenBytes
 from limbeck.inspect.weights import weights_of
-from limbeck.spans import KINDS
+from limbeck.spans import KINDS, ROLES
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Example:
         record: The record's id.
         source: The file; `line` is the line in it, from 1.
         domain: Its domain's name, None where it has none.
+        role: `single`, or of a pair `chosen` or `rejected`.
         tokens: All of its tokens.
     """
 
@@ -56,6 +57,7 @@ class Example:
     source: str
     line: int
     domain: str | None
+    role: str
     tokens: tuple[Token, ...]
 
 
@@ -186,13 +188,15 @@ def _examples(
 ) -> Iterator[Example]:
     origins = _origins(directory / "examples.arrow", columns["example_ids"])
     token_start = 0
-    for number, length, domain, own in zip(
+    for number, length, domain, role, own in zip(
         columns["example_ids"],
         columns["example_lengths"],
         columns["domains"],
+        columns.get("example_roles") or [0] * len(weights),
         weights,
         strict=True,
     ):
+        is_trained = ROLES[role] != "rejected"
         token_end = token_start + length
         ids = columns["input_ids"][token_start:token_end]
         kinds = [KINDS[code] for code in columns["span_kinds"][token_start:token_end]]
@@ -202,13 +206,14 @@ def _examples(
             source=origins[number]["source"],
             line=origins[number]["line"],
             domain=domains[domain] if domain >= 0 else None,
+            role=ROLES[role],
             tokens=tuple(
                 Token(
                     id=token,
                     raw=vocabulary[token],
                     kind=kind,
                     # Nothing stands before the first token that it could be predicted from.
-                    weight=float(own.get(kind, 0.0)) if position else 0.0,
+                    weight=float(own.get(kind, 0.0)) if position and is_trained else 0.0,
                     position=position,
                 )
                 for position, (token, kind) in enumerate(zip(ids, kinds, strict=True))
@@ -227,6 +232,6 @@ def _origins(path: Path, numbers: list[int]) -> dict[int, dict[str, Any]]:
         chosen = batch.filter(pc.is_in(batch.column("example_id"), value_set=wanted))
         columns = chosen.select(["example_id", "record_id", "source", "line"])
         found |= {each["example_id"]: each for each in columns.to_pylist()}
-    if len(found) < len(numbers):
+    if len(found) < len(set(numbers)):
         raise InputError(f"{path}: lacks an example of the row; prepare the data again")
     return found

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from limbeck.inspect.read import Example, Inspection, Token
+from limbeck.spans import ROLES
 from limbeck.visible import visible
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def _caption(example: Example) -> Text:
     from rich.text import Text
 
     trained = sum(token.weight != 0 for token in example.tokens)
-    caption = Text(f"\nexample {example.id}", style="bold")
+    side = "" if example.role == ROLES[0] else f", {example.role}"
+    caption = Text(f"\nexample {example.id}{side}", style="bold")
     facts = [
         f"record {example.record}" if example.record else "",
         f"{example.source}:{example.line}",

@@ -11,13 +11,15 @@ from limbeck.errors import InputError
 from limbeck.objectives.base import Domains, Objective, States, Term
 from limbeck.objectives.cross_entropy import CrossEntropyTerm
 from limbeck.objectives.domain_adversarial import DomainAdversarialTerm
+from limbeck.objectives.orpo import OrpoTerm
 from limbeck.objectives.semantic_alignment import SemanticAlignmentTerm
 from limbeck.target_store import TargetStore
 
 __all__ = ["TERMS", "Domains", "Objective", "States", "Term", "make_terms"]
 
 TERMS: dict[str, type[Term]] = {
-    term.name: term for term in (CrossEntropyTerm, SemanticAlignmentTerm, DomainAdversarialTerm)
+    term.name: term
+    for term in (CrossEntropyTerm, SemanticAlignmentTerm, DomainAdversarialTerm, OrpoTerm)
 }
 
 _PLACE = "train.objectives"

@@ -58,11 +58,13 @@ class Term(ABC):
     """The host side of an objective, and its options.
 
     Attributes:
+        columns: Columns of the prepared rows that not all of them have, and how to get each.
         weight: How much the objective counts in the sum of all.
         label: What logs call it instead of its name; tells two objectives of one name apart.
     """
 
     name: ClassVar[str]
+    columns: ClassVar[Mapping[str, str]] = {}
     weight: float = 1.0
     label: str = ""
 

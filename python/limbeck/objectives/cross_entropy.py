@@ -60,9 +60,12 @@ class CrossEntropyTerm(Term):
             )
 
     def select(self, layout: Layout) -> dict[str, Any]:
-        """Pick the rows before the weighted tokens: `rows`, `labels`, `weights`."""
+        """Pick the rows before the weighted tokens: `rows`, `labels`, `weights`.
+
+        Of a pair the chosen example is trained and the rejected one is not.
+        """
         table = np.array([self.span_weights.get(kind, 0.0) for kind in KINDS], np.float32)
-        chosen_N = layout.predicted
+        chosen_N = layout.predicted & ~layout.rejected
         if self.template is not None:
             chosen_N = chosen_N & (layout.templates[layout.examples] == self.template)
         weights_N = np.where(chosen_N, table[layout.span_kinds], 0)

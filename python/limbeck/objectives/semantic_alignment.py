@@ -67,7 +67,8 @@ class SemanticAlignmentTerm(Term):
         """
         by_token = self._store.by_token
         kind = _RATIONALE if by_token else _SEMANTIC
-        rows_R = np.flatnonzero((layout.span_kinds == kind) & (layout.examples >= 0))
+        chosen_N = (layout.examples >= 0) & ~layout.rejected
+        rows_R = np.flatnonzero((layout.span_kinds == kind) & chosen_N)
         example_R = layout.examples[rows_R]
         last_R = np.append(example_R[1:] != example_R[:-1], True)[: len(example_R)]
         example_ids = layout.example_ids[example_R[last_R]]

@@ -78,6 +78,8 @@ pub struct Rendered {
     pub tokens: Result<Range<usize>, Rejection>,
     /// Their span kinds in the batch's buffer.
     pub runs: Range<usize>,
+    /// Of a pair, how many of the tokens are what is chosen; 0 of a single example.
+    pub chosen: u32,
     /// Tokens of each span kind.
     pub tokens_by_kind: [u32; SpanKind::ALL.len()],
     /// The record's domain, in the batch's text.

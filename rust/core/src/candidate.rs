@@ -14,6 +14,7 @@ use crate::filter::{
 };
 use crate::held_out::{VALIDATION, append, is_drawn, is_marked};
 use crate::input::Input;
+use crate::pair;
 use crate::read::{Chunk, Place};
 use crate::record::{Fault, Record, Values, WAY, trimmed};
 use crate::template::SpanKind;
@@ -233,18 +234,21 @@ impl<'a> Worker<'a> {
         batch: &mut Batch,
     ) -> Result<State, Rejection> {
         let fields = self.fields(record, rationale, template)?;
+        let rejected = self.rejected(record, &fields)?;
         let shown = self.shown(&fields)?;
+        let rejected_shown = match &rejected {
+            Some(rejected) => self.shown(rejected)?,
+            None => None,
+        };
         let Fields {
-            question,
-            answer,
-            rationale: used,
+            question, answer, ..
         } = fields;
         let concluded = self.concluded(record, rationale);
         let verified = match check_answer(record, concluded) {
             Err(rejection) if self.config.has(Reason::AnswerMismatch) => return Err(rejection),
             checked => checked == Ok(true),
         };
-        let key = Key::of(question, answer, used).under(template);
+        let key = key_of(&fields, rejected.as_ref(), template);
         if self.seen.is_some_and(|seen| seen.was_tokenized(key)) {
             return Ok(State::Duplicate);
         }
@@ -260,26 +264,24 @@ impl<'a> Worker<'a> {
         let mut tokens_by_kind = [0; SpanKind::ALL.len()];
         let mut cap = None;
         let mut accepted = Accepted::Unasked;
+        let mut chosen = 0;
         let start = self.example.ids.len();
         let run_start = self.example.runs.len();
         let tokens = match rejection {
             // Those before may make it a duplicate yet, but it needs no tokens for that.
             Some(rejection) => Err(rejection),
             None => {
-                let rationale = shown.as_deref();
-                let fields = Fields {
-                    rationale,
-                    ..fields
-                };
-                let appended = self.renderer.append(template, &fields, &mut self.example);
+                let sides = with_shown(fields, &shown, rejected, &rejected_shown);
+                let appended = self.append(template, &sides);
                 accepted = match appended {
-                    Ok(()) => Accepted::Yes,
+                    Ok(_) => Accepted::Yes,
                     Err(_) => Accepted::No,
                 };
                 let end = self.example.ids.len();
-                let checked = appended
-                    .map_err(refused)
-                    .and_then(|()| check_length(end - start, self.config));
+                let checked = appended.map_err(refused).and_then(|tokens| {
+                    chosen = tokens;
+                    check_length(end - start, self.config)
+                });
                 if checked.is_err() {
                     self.example.truncate(start, run_start);
                 }
@@ -294,7 +296,14 @@ impl<'a> Worker<'a> {
         };
         let domain = record.domain.as_deref().map(trimmed);
         let domain = domain.filter(|own| !own.is_empty()).or(self.domain());
-        let texts = [question, answer, rationale.unwrap_or_default()];
+        let other = rejected.unwrap_or_default();
+        let texts = [
+            question,
+            answer,
+            rationale.unwrap_or_default(),
+            other.answer,
+        ];
+        let texts = texts.into_iter().chain(other.rationale);
         Ok(State::Rendered(Rendered {
             template,
             key,
@@ -302,9 +311,10 @@ impl<'a> Worker<'a> {
             cap,
             accepted,
             verified,
-            text_bytes: texts.map(|text| text.len() as u64).iter().sum(),
+            text_bytes: texts.map(|text| text.len() as u64).sum(),
             tokens,
             runs: run_start..self.example.runs.len(),
+            chosen,
             tokens_by_kind,
             domain: domain.map(|text| batch.store(text)),
             rationale: shown
@@ -341,6 +351,34 @@ impl<'a> Worker<'a> {
         })
     }
 
+    /// The other side, where pairs are asked for.
+    fn rejected<'r>(
+        &self,
+        record: &'r Record<'_>,
+        chosen: &Fields<'r>,
+    ) -> Result<Option<Fields<'r>>, Rejection> {
+        let is_pair = self.config.pairs && record.answer.is_some();
+        is_pair.then(|| pair::rejected(record, chosen)).transpose()
+    }
+
+    /// Appends a single example, or what is chosen and then what is rejected; of these says how many
+    /// tokens the first has, else 0.
+    fn append(
+        &mut self,
+        template: usize,
+        (chosen, rejected): &(Fields<'_>, Option<Fields<'_>>),
+    ) -> Result<u32, RenderProblem> {
+        let start = self.example.ids.len();
+        let (renderer, example) = (self.renderer, &mut self.example);
+        renderer.append(template, chosen, example)?;
+        let Some(rejected) = rejected else {
+            return Ok(0);
+        };
+        let tokens = example.ids.len() - start;
+        renderer.append(template, rejected, example)?;
+        Ok(tokens as u32)
+    }
+
     /// The conclusion of a rationale, if anything is going to ask for it.
     fn concluded<'r>(&self, record: &Record<'_>, rationale: Option<&'r str>) -> Option<&'r str> {
         let is_wanted = record.teacher_answer.is_none() || self.plan.needs_conclusion();
@@ -356,12 +394,14 @@ impl<'a> Worker<'a> {
     ) -> Option<Trial> {
         let fields = self.fields(record, rationale, template).ok()?;
         let (start, run_start) = (self.example.ids.len(), self.example.runs.len());
+        let rejected = self.rejected(record, &fields).ok()?;
         let shown = self.shown(&fields).ok()?;
-        let rendered = Fields {
-            rationale: shown.as_deref(),
-            ..fields
+        let rejected_shown = match &rejected {
+            Some(rejected) => self.shown(rejected).ok()?,
+            None => None,
         };
-        let appended = self.renderer.append(template, &rendered, &mut self.example);
+        let sides = with_shown(fields, &shown, rejected, &rejected_shown);
+        let appended = self.append(template, &sides);
         let length = self.example.ids.len() - start;
         self.example.truncate(start, run_start);
         appended.ok()?;
@@ -380,7 +420,7 @@ impl<'a> Worker<'a> {
         Some(Trial {
             template,
             reasons,
-            key: Key::of(fields.question, fields.answer, fields.rationale).under(template),
+            key: key_of(&fields, rejected.as_ref(), template),
             near: self.plan.near_key(&texts, &mut self.desk),
             cap: self.plan.cap_key(&texts, &mut self.desk),
         })
@@ -393,6 +433,32 @@ fn check_answer(record: &Record<'_>, concluded: Option<&str>) -> Result<bool, Re
         Some(answer) => filter::check_answer(answer, record.teacher_answer.as_deref(), concluded),
         None => Ok(true),
     }
+}
+
+fn key_of(fields: &Fields<'_>, rejected: Option<&Fields<'_>>, template: usize) -> Key {
+    let key = Key::of(fields.question, fields.answer, fields.rationale);
+    let key = match rejected {
+        Some(other) => key.against(other.answer, other.rationale),
+        None => key,
+    };
+    key.under(template)
+}
+
+/// One side or both, with the rationales as the student sees them.
+fn with_shown<'r>(
+    chosen: Fields<'r>,
+    shown: &'r Option<Cow<'r, str>>,
+    rejected: Option<Fields<'r>>,
+    rejected_shown: &'r Option<Cow<'r, str>>,
+) -> (Fields<'r>, Option<Fields<'r>>) {
+    let seen = |fields, shown: &'r Option<Cow<'r, str>>| Fields {
+        rationale: shown.as_deref(),
+        ..fields
+    };
+    (
+        seen(chosen, shown),
+        rejected.map(|rejected| seen(rejected, rejected_shown)),
+    )
 }
 
 fn filter_texts<'a>(

@@ -163,6 +163,7 @@ impl<'a> Collector<'a> {
                         tokens_by_kind: rendered.tokens_by_kind,
                         ids: &batch.ids[tokens],
                         runs: &batch.runs[rendered.runs.clone()],
+                        chosen: rendered.chosen,
                     };
                     match &mut self.choice {
                         Some(choice) => choice.add(&aside, rendered.cap)?,
@@ -272,6 +273,7 @@ impl<'a> Collector<'a> {
             example_id: kept.example_id,
             domain,
             template: kept.template as i32,
+            chosen: kept.chosen,
         });
         if self.window.is_full() {
             self.empty_window()?;
@@ -388,7 +390,7 @@ fn duplicate() -> Rejection {
 impl Writers {
     fn create(directory: &Path, config: &Config) -> Result<Self> {
         Ok(Self {
-            rows: RowWriter::create(&directory.join(ROWS_FILE))?,
+            rows: RowWriter::create(&directory.join(ROWS_FILE), config.pairs)?,
             examples: ExampleWriter::create(
                 &directory.join(EXAMPLES_FILE),
                 &config.inputs,

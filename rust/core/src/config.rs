@@ -59,6 +59,9 @@ pub struct Config {
     pub tokenizer: PathBuf,
     /// How a record becomes text and tokens.
     pub render: RenderConfig,
+    /// Make a chosen and a rejected example of every record, which then must have what is rejected.
+    #[serde(default)]
+    pub pairs: bool,
     /// Store the rationale's text in `examples.arrow`, which then is required of every record.
     #[serde(default)]
     pub keep_rationale: bool,

@@ -62,6 +62,7 @@ pub fn append(record: &Record<'_>, domain: Option<&str>, lines: &mut Vec<u8>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Value;
 
     #[test]
     fn the_text_decides_and_the_share_is_kept() {
@@ -94,6 +95,7 @@ mod tests {
             domain: Some(" ".into()),
             teacher_answer: None,
             way: None,
+            rejected: [Value::Absent, Value::Absent],
         };
         let mut lines = Vec::new();
         assert!(append(&record, Some("file's"), &mut lines));

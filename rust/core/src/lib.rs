@@ -20,6 +20,7 @@ pub mod input;
 pub mod manifest;
 pub mod ordered;
 pub mod pack;
+pub mod pair;
 pub mod pipeline;
 pub mod publish;
 pub mod rationale_control;

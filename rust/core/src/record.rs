@@ -5,11 +5,12 @@
 //! does not depend on how its file orders them.
 
 use std::borrow::Cow;
+use std::mem::take;
 
 use crate::chat::is_space;
 
 /// The fields that are read, in the order in which they are checked.
-pub const FIELDS: [&str; 8] = [
+pub const FIELDS: [&str; 10] = [
     "split",
     "id",
     "question",
@@ -18,6 +19,8 @@ pub const FIELDS: [&str; 8] = [
     "domain",
     "teacher_answer",
     "way",
+    "rejected_answer",
+    "rejected_rationale",
 ];
 
 /// Index of `split` in [`FIELDS`]; the others follow.
@@ -36,6 +39,10 @@ pub const DOMAIN: usize = 5;
 pub const TEACHER_ANSWER: usize = 6;
 /// Index of `way`.
 pub const WAY: usize = 7;
+/// Index of `rejected_answer`.
+pub const REJECTED_ANSWER: usize = 8;
+/// Index of `rejected_rationale`.
+pub const REJECTED_RATIONALE: usize = 9;
 
 /// A field as templates and filters use it: without the white space around it.
 pub fn trimmed(text: &str) -> &str {
@@ -123,6 +130,8 @@ pub struct Record<'a> {
     pub teacher_answer: Option<Cow<'a, str>>,
     /// The name of the one template that is to render it; of several, where it names none, all do.
     pub way: Option<Cow<'a, str>>,
+    /// The answer and the rationale of a pair's other side; looked at where pairs are asked for.
+    pub rejected: [Value<'a>; 2],
 }
 
 impl<'a> Record<'a> {
@@ -168,12 +177,13 @@ impl<'a> Record<'a> {
             domain,
             teacher_answer,
             way,
+            rejected: [REJECTED_ANSWER, REJECTED_RATIONALE].map(|field| take(&mut values[field])),
         }))
     }
 }
 
 fn text<'a>(values: &mut Values<'a>, field: usize) -> Result<Option<Cow<'a, str>>, Fault> {
-    match std::mem::take(&mut values[field]) {
+    match take(&mut values[field]) {
         Value::Absent => Ok(None),
         Value::Text(text) => Ok(Some(text)),
         other => Err(Fault::field(field, other.instead_of("text"))),
@@ -181,7 +191,7 @@ fn text<'a>(values: &mut Values<'a>, field: usize) -> Result<Option<Cow<'a, str>
 }
 
 fn scalar<'a>(values: &mut Values<'a>, field: usize) -> Result<Option<Cow<'a, str>>, Fault> {
-    match std::mem::take(&mut values[field]) {
+    match take(&mut values[field]) {
         Value::Absent => Ok(None),
         Value::Text(text) | Value::Number(text) => Ok(Some(text)),
         other => Err(Fault::field(field, other.instead_of("text or a number"))),
@@ -189,7 +199,7 @@ fn scalar<'a>(values: &mut Values<'a>, field: usize) -> Result<Option<Cow<'a, st
 }
 
 fn rationales<'a>(values: &mut Values<'a>) -> Result<Option<Vec<Rationale<'a>>>, Fault> {
-    match std::mem::take(&mut values[RATIONALE]) {
+    match take(&mut values[RATIONALE]) {
         Value::Absent => Ok(None),
         Value::Text(text) => Ok(Some(vec![Ok(text)])),
         Value::List(items) => {

@@ -18,6 +18,8 @@ pub struct Packed<'a> {
     pub domain: i32,
     /// The number of its template.
     pub template: i32,
+    /// Of a pair, how many of the tokens are what is chosen; 0 of a single example.
+    pub chosen: u32,
 }
 
 /// How rows are chosen.
@@ -43,6 +45,7 @@ pub struct Window {
     example_ids: Vec<i64>,
     domains: Vec<i32>,
     templates: Vec<i32>,
+    chosen: Vec<u32>,
     order: Vec<u32>,
     row_of: Vec<u32>,
     /// Where each row begins in `members`, the examples sorted by row.
@@ -69,6 +72,7 @@ impl Window {
             example_ids: Vec::new(),
             domains: Vec::new(),
             templates: Vec::new(),
+            chosen: Vec::new(),
             order: Vec::new(),
             row_of: Vec::new(),
             row_starts: Vec::new(),
@@ -93,6 +97,7 @@ impl Window {
         self.example_ids.push(example.example_id);
         self.domains.push(example.domain);
         self.templates.push(example.template);
+        self.chosen.push(example.chosen);
     }
 
     /// Hands every row to `row` and empties the window; returns the number of rows.
@@ -116,6 +121,7 @@ impl Window {
         self.example_ids.clear();
         self.domains.clear();
         self.templates.clear();
+        self.chosen.clear();
         Ok(rows as u64)
     }
 
@@ -130,6 +136,7 @@ impl Window {
             example_id: self.example_ids[example],
             domain: self.domains[example],
             template: self.templates[example],
+            chosen: self.chosen[example],
         }
     }
 
@@ -188,6 +195,7 @@ mod tests {
                     example_id: number as i64 * 10,
                     domain: -1,
                     template: 0,
+                    chosen: 0,
                 });
             }
             let count = window.empty(|row| {

@@ -15,7 +15,7 @@ const KINDS: usize = SpanKind::ALL.len();
 /// Bytes of a run.
 const RUN_BYTES: usize = 5;
 /// Numbers at the head of each candidate.
-const NUMBERS: usize = 12 + KINDS;
+const NUMBERS: usize = 13 + KINDS;
 
 /// A candidate that nothing is against but the choice.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,6 +44,8 @@ pub struct Aside<'a> {
     pub ids: &'a [u32],
     /// Their span kinds.
     pub runs: &'a [Run],
+    /// Of a pair, how many of the tokens are what is chosen; 0 of a single example.
+    pub chosen: u32,
 }
 
 /// Where candidates are put aside.
@@ -94,6 +96,7 @@ impl Spill {
             aside.ids.len() as u64,
             aside.runs.len() as u64,
             aside.template as u64,
+            u64::from(aside.chosen),
         ];
         let bytes = &mut self.bytes;
         bytes.clear();
@@ -170,7 +173,7 @@ fn read(
         let length = numbers[6] as usize;
         let mut texts = [None; 3];
         let mut start = 0;
-        for (range, &stored) in texts.iter_mut().zip(&numbers[9..12]) {
+        for (range, &stored) in texts.iter_mut().zip(&numbers[10..13]) {
             if let Some(length) = stored.checked_sub(1) {
                 let end = start + length as usize;
                 *range = Some((start, end));
@@ -197,7 +200,7 @@ fn read(
         let [record_id, domain, rationale] =
             texts.map(|range| range.map(|(start, end)| &text[start..end]));
         let mut tokens_by_kind = [0; KINDS];
-        for (kind, &count) in tokens_by_kind.iter_mut().zip(&numbers[12..]) {
+        for (kind, &count) in tokens_by_kind.iter_mut().zip(&numbers[13..]) {
             *kind = count as u32;
         }
         let aside = Aside {
@@ -216,6 +219,7 @@ fn read(
             tokens_by_kind,
             ids: &ids,
             runs: &runs,
+            chosen: numbers[9] as u32,
         };
         if let Err(fault) = take(&aside) {
             return Ok(Err(fault));
@@ -246,6 +250,7 @@ mod tests {
             tokens_by_kind: [1, 2, 3, 4, 5, 6, 7, 8],
             ids: &[0, 70_000, 3],
             runs: &[Run { kind: 3, tokens: 2 }, Run { kind: 6, tokens: 1 }],
+            chosen: 2,
         };
         let second = Aside {
             record_id: None,
@@ -257,6 +262,7 @@ mod tests {
             },
             ids: &[],
             runs: &[],
+            chosen: 0,
             ..first
         };
         for directory in [Some(root.path()), None] {
@@ -303,6 +309,7 @@ mod tests {
             tokens_by_kind: [0; KINDS],
             ids: &[],
             runs: &[],
+            chosen: 0,
         };
         spill.write(&aside).unwrap();
         spill.write(&aside).unwrap();

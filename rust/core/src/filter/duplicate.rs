@@ -49,6 +49,11 @@ impl Key {
         Self(xxh3_128(&digests[..length]))
     }
 
+    /// The key of the same fields where these stand against them as what is rejected.
+    pub fn against(self, answer: &str, rationale: Option<&str>) -> Self {
+        Self(self.0 ^ Self::of("", answer, rationale).0.rotate_left(64))
+    }
+
     /// The key of the same fields under the template of this number.
     pub fn under(self, template: usize) -> Self {
         // Beside the bits that choose the shard and the free one.
@@ -104,6 +109,9 @@ mod tests {
         assert_ne!(Key::of("q", "a", Some("")), Key::of("q", "a", None));
         let key = Key::of("q", "a", None);
         assert!(key == key.under(0) && key.under(1) != key && key.under(1) != key.under(2));
+        let paired = key.against("b", Some("s"));
+        assert!(paired != key && paired == key.against(" b", Some("s ")));
+        assert!(paired != key.against("b", None) && paired != Key::of("q", "b", Some("s")));
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub use self::row::Row;
 use crate::held_out::VALIDATION;
 use crate::input::Format;
 use crate::record::{
-    ANSWER, DOMAIN, FIELDS, Fault, ID, QUESTION, RATIONALE, SPLIT, TEACHER_ANSWER, Value, Values,
-    WAY,
+    ANSWER, DOMAIN, FIELDS, Fault, ID, QUESTION, RATIONALE, REJECTED_ANSWER, REJECTED_RATIONALE,
+    SPLIT, TEACHER_ANSWER, Value, Values, WAY,
 };
 
 /// A question, and what was answered.
@@ -126,6 +126,19 @@ pub fn for_each<'a>(
         (Ok(exchange), Ok(gold)) => (exchange, gold),
         (Err(fault), _) | (_, Err(fault)) => return emit(Err(with_id(fault))),
     };
+    if format == Format::Preference
+        && let Some(response) = preference::rejected(&mut row)
+    {
+        // Whoever asks for pairs hears of a fault; for all others it is of no concern.
+        let solved = response.and_then(|response| response.solve_wrongly(gold.as_ref()));
+        (values[REJECTED_ANSWER], values[REJECTED_RATIONALE]) = match solved {
+            Ok((answer, rationale)) => (
+                Value::Text(answer),
+                rationale.map_or(Value::Absent, Value::Text),
+            ),
+            Err(fault) => (Value::Wrong(fault.problem), Value::Absent),
+        };
+    }
     values[QUESTION] = Value::Text(question);
     for response in responses {
         let solved = response.and_then(|response| response.solve(gold.as_ref()));

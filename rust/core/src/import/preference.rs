@@ -1,4 +1,4 @@
-//! Preference pairs: the chosen response makes the record, the rejected one is left alone.
+//! Preference pairs: the chosen response makes the record, the rejected one its other side.
 
 use super::Exchange;
 use super::prompt_completion::prompt;
@@ -32,4 +32,16 @@ pub fn read<'a>(row: &mut Row<'a>) -> Result<Exchange<'a>, Fault> {
         question,
         responses: vec![Ok(Turns::response("chosen", turns.response)?)],
     })
+}
+
+/// The response that is not chosen, if there is one.
+pub fn rejected<'a>(row: &mut Row<'a>) -> Option<Result<Response<'a>, Fault>> {
+    match row.take("rejected") {
+        Value::Absent => None,
+        messages @ Value::List(_) => Some(
+            turns::read("rejected", messages, ROLE_CONTENT)
+                .and_then(|turns| Turns::response("rejected", turns.response)),
+        ),
+        rejected => Some(text("rejected", rejected).map(|text| Response::new("rejected", text))),
+    }
 }

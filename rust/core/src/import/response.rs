@@ -129,6 +129,24 @@ impl<'a> Response<'a> {
     }
 }
 
+impl<'a> Response<'a> {
+    /// The answer and the rationale of a response that is not to be followed.
+    ///
+    /// Its answer is what it concludes itself, whatever is right; the right one only where it
+    /// concludes nothing that could be read.
+    pub fn solve_wrongly(self, gold: Option<&Cow<'a, str>>) -> Result<Sides<'a>, Fault> {
+        let solved = self.solve(gold)?;
+        let read = |rationale: &Cow<'a, str>| conclusion(rationale).map(str::to_owned);
+        let concluded = solved
+            .concluded
+            .or_else(|| solved.rationale.as_ref().and_then(read).map(Cow::Owned));
+        Ok((concluded.unwrap_or(solved.answer), solved.rationale))
+    }
+}
+
+/// Answer and rationale.
+type Sides<'a> = (Cow<'a, str>, Option<Cow<'a, str>>);
+
 /// A part of a text, borrowed where the text is.
 fn part<'a>(text: &Cow<'a, str>, range: Range<usize>) -> Cow<'a, str> {
     match text {
@@ -203,6 +221,27 @@ mod tests {
             solve("# A\n#### B\ntext", None),
             parts("# A\n#### B\ntext", None, None)
         );
+    }
+
+    #[test]
+    fn what_is_rejected_has_its_own_conclusion() {
+        let wrongly = |text: &'static str, gold: Option<&'static str>| {
+            let gold = gold.map(Cow::Borrowed);
+            let response = Response::new("rejected", text.into());
+            let (answer, rationale) = response.solve_wrongly(gold.as_ref()).unwrap();
+            (answer.into_owned(), rationale.map(Cow::into_owned))
+        };
+        let some = |text: &str| Some(text.to_owned());
+        for gold in [None, Some("7")] {
+            let found = wrongly("<think>hm</think>8", gold);
+            assert_eq!(found, ("8".into(), some("hm")));
+            let found = wrongly("3 + 4 = \\boxed{8}", gold);
+            assert_eq!(found, ("8".into(), some("3 + 4 = \\boxed{8}")));
+        }
+        assert_eq!(wrongly("27", None), ("27".into(), None));
+        let found = wrongly("Well. The answer is 8.", Some("7"));
+        assert_eq!(found, ("8".into(), some("Well. The answer is 8.")));
+        assert_eq!(wrongly("Who knows", Some("7")).0, "7");
     }
 
     #[test]

@@ -291,6 +291,8 @@ mod tests {
             text("d"),
             text("4"),
             Value::Absent,
+            Value::Absent,
+            Value::Absent,
         ];
         for way in ["parquet", "file", "stream"] {
             let path = directory.path().join(way);
@@ -299,7 +301,7 @@ mod tests {
             assert_eq!(seen[0], (1, None, first.clone()), "{way}");
             assert_eq!(seen[1].0, 2);
             assert_eq!(seen[1].2[2..3], [Value::Absent]);
-            assert_eq!(seen[1].2[4..], [const { Value::Absent }; 4]);
+            assert_eq!(seen[1].2[4..], [const { Value::Absent }; 6]);
             assert_eq!(bytes, total_bytes, "{way}");
         }
     }

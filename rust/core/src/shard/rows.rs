@@ -26,23 +26,34 @@ pub struct RowWriter {
     example_ids: Column<i64>,
     domains: Column<i32>,
     example_templates: Column<i32>,
+    /// Of pairs: which of the two an example is.
+    example_roles: Option<Column<u8>>,
 }
 
+/// The roles of an example, as `example_roles` has them.
+const SINGLE: u8 = 0;
+const CHOSEN: u8 = 1;
+const REJECTED: u8 = 2;
+
 impl RowWriter {
-    /// Creates the file.
-    pub fn create(path: &Path) -> Result<Self> {
+    /// Creates the file; with `pairs` it tells the examples of a pair apart.
+    pub fn create(path: &Path, pairs: bool) -> Result<Self> {
         let list = |name: &str, item: DataType| {
             let item = Field::new("item", item, true);
             Field::new(name, DataType::List(Arc::new(item)), true)
         };
-        let schema = Schema::new(vec![
+        let mut fields = vec![
             list("input_ids", DataType::Int32),
             list("span_kinds", DataType::UInt8),
             list("example_lengths", DataType::Int32),
             list("example_ids", DataType::Int64),
             list("domains", DataType::Int32),
             list("example_templates", DataType::Int32),
-        ]);
+        ];
+        if pairs {
+            fields.push(list("example_roles", DataType::UInt8));
+        }
+        let schema = Schema::new(fields);
         Ok(Self {
             stream: Stream::create(path, &schema)?,
             input_ids: Column::new(),
@@ -51,20 +62,33 @@ impl RowWriter {
             example_ids: Column::new(),
             domains: Column::new(),
             example_templates: Column::new(),
+            example_roles: pairs.then(Column::new),
         })
     }
 
-    /// Appends an example to the row that is open; a domain of −1 is none.
+    /// Appends an example, or the two of a pair, to the row that is open; a domain of −1 is none.
     pub fn example(&mut self, example: &Packed<'_>) {
         self.input_ids.values.extend_from_slice(example.ids);
         let kinds = &mut self.span_kinds.values;
         for run in example.runs {
             kinds.resize(kinds.len() + run.tokens as usize, run.kind);
         }
-        self.example_lengths.values.push(example.ids.len() as i32);
+        let tokens = example.ids.len() as u32;
+        if example.chosen == 0 {
+            return self.member(example, tokens, SINGLE);
+        }
+        self.member(example, example.chosen, CHOSEN);
+        self.member(example, tokens - example.chosen, REJECTED);
+    }
+
+    fn member(&mut self, example: &Packed<'_>, tokens: u32, role: u8) {
+        self.example_lengths.values.push(tokens as i32);
         self.example_ids.values.push(example.example_id);
         self.domains.values.push(example.domain);
         self.example_templates.values.push(example.template);
+        if let Some(roles) = &mut self.example_roles {
+            roles.values.push(role);
+        }
     }
 
     /// Ends the row that is open.
@@ -75,6 +99,7 @@ impl RowWriter {
         self.example_ids.end_row();
         self.domains.end_row();
         self.example_templates.end_row();
+        self.example_roles.iter_mut().for_each(Column::end_row);
         if self.rows() >= BATCH_ROWS || self.input_ids.values.len() >= BATCH_TOKENS {
             self.flush()?;
         }
@@ -95,7 +120,7 @@ impl RowWriter {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let columns = [
+        let mut columns = vec![
             self.input_ids.list(),
             self.span_kinds.list(),
             self.example_lengths.list(),
@@ -103,6 +128,7 @@ impl RowWriter {
             self.domains.list(),
             self.example_templates.list(),
         ];
+        columns.extend(self.example_roles.as_ref().map(Column::list));
         self.stream.write_lists(self.rows(), &columns)?;
         self.input_ids.clear();
         self.span_kinds.clear();
@@ -110,6 +136,7 @@ impl RowWriter {
         self.example_ids.clear();
         self.domains.clear();
         self.example_templates.clear();
+        self.example_roles.iter_mut().for_each(Column::clear);
         Ok(())
     }
 }
@@ -162,7 +189,7 @@ mod tests {
     fn rows_come_back_and_memory_is_used_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("rows.arrow");
-        let mut writer = RowWriter::create(&path).unwrap();
+        let mut writer = RowWriter::create(&path, true).unwrap();
         let mut capacity = 0;
         for row in 0..2500_i32 {
             let of = |kind| Run { kind, tokens: 1 };
@@ -172,21 +199,23 @@ mod tests {
                 example_id: i64::from(row) * 2,
                 domain: -1,
                 template: 0,
+                chosen: 0,
             };
             writer.example(&first);
             writer.example(&Packed {
-                ids: &[row as u32],
-                runs: &[of(6)],
+                ids: &[row as u32, 4, 5],
+                runs: &[of(6), of(2), of(6)],
                 example_id: first.example_id + 1,
                 domain: 3,
                 template: 1,
+                chosen: 1,
             });
             writer.end_row().unwrap();
             if row == 999 {
                 capacity = writer.input_ids.values.capacity();
             }
         }
-        assert!(capacity >= 3000);
+        assert!(capacity >= 5000);
         assert_eq!(writer.input_ids.values.capacity(), capacity);
         let hash = writer.finish().unwrap();
         assert_eq!(hash.len(), 32);
@@ -199,19 +228,28 @@ mod tests {
             let kinds = batch["span_kinds"].as_list::<i32>();
             let examples = batch["example_ids"].as_list::<i32>();
             let templates = batch["example_templates"].as_list::<i32>();
+            let lengths = batch["example_lengths"].as_list::<i32>();
+            let roles = batch["example_roles"].as_list::<i32>();
             for index in 0..batch.num_rows() {
                 let ids = ids.value(index);
-                assert_eq!(ids.as_primitive::<Int32Type>().values(), &[row, 1, row]);
+                assert_eq!(
+                    ids.as_primitive::<Int32Type>().values(),
+                    &[row, 1, row, 4, 5]
+                );
                 let kinds = kinds.value(index);
-                assert_eq!(kinds.as_primitive::<UInt8Type>().values(), &[0, 2, 6]);
+                assert_eq!(kinds.as_primitive::<UInt8Type>().values(), &[0, 2, 6, 2, 6]);
                 let examples = examples.value(index);
                 let first = i64::from(row) * 2;
                 assert_eq!(
                     examples.as_primitive::<Int64Type>().values(),
-                    &[first, first + 1]
+                    &[first, first + 1, first + 1]
                 );
                 let templates = templates.value(index);
-                assert_eq!(templates.as_primitive::<Int32Type>().values(), &[0, 1]);
+                assert_eq!(templates.as_primitive::<Int32Type>().values(), &[0, 1, 1]);
+                let lengths = lengths.value(index);
+                assert_eq!(lengths.as_primitive::<Int32Type>().values(), &[2, 1, 2]);
+                let roles = roles.value(index);
+                assert_eq!(roles.as_primitive::<UInt8Type>().values(), &[0, 1, 2]);
                 row += 1;
             }
         }
