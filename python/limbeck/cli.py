@@ -212,10 +212,11 @@ def prepare(
     ] = None,
 ) -> None:
     """Turn rationale records into packed, span-labelled token rows."""
-    from limbeck.config import Prepare, Source, Train, check
+    from limbeck.config import Prepare, Train, check
     from limbeck.prepare import few_steps, summary
     from limbeck.prepare import prepare as prepare_records
     from limbeck.recipes.load import load_stage, override
+    from limbeck.sources import Source
 
     # Else Python's last collection walks all that the imports made: 26 ms of a run's 378 ms of
     # processor time without records.

@@ -16,10 +16,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from limbeck import _native
-from limbeck.config import Prepare, Recipe, Source, TemplateSpec, Train
+from limbeck.config import Prepare, Recipe, TemplateSpec, Train
 from limbeck.errors import InputError
 from limbeck.filters import Contaminated, Filter
 from limbeck.model import check_student
+from limbeck.sources import Source
 
 __all__ = [
     "Counts",

@@ -18,10 +18,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
-from limbeck.config import Evaluate, Prepare, Recipe, Route, Source, TemplateSpec, Train
+from limbeck.config import Evaluate, Prepare, Recipe, Route, TemplateSpec, Train
 from limbeck.errors import InputError
 from limbeck.lines import records, text
 from limbeck.recipes.templates import template
+from limbeck.sources import Source
 
 __all__ = [
     "deal",

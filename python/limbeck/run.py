@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from limbeck.config import Recipe, Source, StudentSpec, Targets, Teacher
+from limbeck.config import Recipe, StudentSpec, Targets, Teacher
 from limbeck.errors import InputError, UnfinishedError
 from limbeck.evaluate import evaluate
 from limbeck.lines import records as read_records
@@ -32,6 +32,7 @@ from limbeck.route import (
     routed_files,
     write_ways,
 )
+from limbeck.sources import Source
 from limbeck.stages import Progress, Stage, Watch
 from limbeck.targets import targets, untrained
 from limbeck.tasks import files_of, held_out_questions, write_questions

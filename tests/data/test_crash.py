@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from limbeck.config import Prepare, Source
+from limbeck.config import Prepare
 from limbeck.config import check as checked
 from limbeck.errors import InputError
 from limbeck.prepare import native_config, prepare
+from limbeck.sources import Source
 
 #: Of each kind: runs that write anew and runs that replace, each with and without a choice.
 KILLS = 13

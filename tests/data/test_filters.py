@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from limbeck._reference import filters as twin
-from limbeck.config import Prepare, Source, check
+from limbeck.config import Prepare, check
 from limbeck.errors import InputError
 from limbeck.filters import SECTIONS
 from limbeck.prepare import Manifest, prepare
+from limbeck.sources import Source
 
 GOOD = {"question": "How many?", "rationale": "So many.", "answer": "1"}
 

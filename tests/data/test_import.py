@@ -15,9 +15,10 @@ import pytest
 
 from limbeck._reference import imports
 from limbeck._reference.records import FaultError
-from limbeck.config import Prepare, Source
+from limbeck.config import Prepare
 from limbeck.errors import InputError
 from limbeck.prepare import Manifest, prepare
+from limbeck.sources import Source
 from limbeck.word_tokenizer import record_texts
 
 SHAPES = {

@@ -11,8 +11,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from limbeck._reference import imports
-from limbeck.config import Prepare, Source, check
+from limbeck.config import Prepare, check
 from limbeck.prepare import Manifest, prepare
+from limbeck.sources import Source
 
 PAIR = {
     "id": "a",

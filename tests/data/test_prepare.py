@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from limbeck.config import Prepare, Source, TemplateSpec, Train, check
+from limbeck.config import Prepare, TemplateSpec, Train, check
 from limbeck.errors import InputError
 from limbeck.prepare import Manifest, Steps, expand, few_steps, prepare, summary
+from limbeck.sources import Source
 
 GOOD = {"id": "g", "question": "How many?", "rationale": "So many.", "answer": "1"}
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from limbeck.config import Prepare, Source, check
+from limbeck.config import Prepare, check
 from limbeck.prepare import Manifest, prepare
+from limbeck.sources import Source
 
 KINDS = ("prompt", "question", "answer", "rationale", "semantic", "soft_prompt", "end", "gate")
 

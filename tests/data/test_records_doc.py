@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from limbeck.config import Data, check
+from limbeck.config import check
 from limbeck.prepare import prepare
+from limbeck.sources import Data
 
 TEXT = (Path(__file__).parents[2] / "docs/records.md").read_text("utf-8")
 EXAMPLES = re.findall(r"##+ [^\n]*`(\w+)`\n(?:(?!##).)*?```json\n(.*?)\n```", TEXT, re.S)

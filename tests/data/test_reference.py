@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from limbeck import _reference
 from limbeck._native import answers_equal, conclusion
 from limbeck._reference import answers
-from limbeck.config import Prepare, Source, check
+from limbeck.config import Prepare, check
 from limbeck.prepare import native_config, prepare
+from limbeck.sources import Source
 
 
 def compare(

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from limbeck import _reference, prepare
-from limbeck.config import Data, Prepare, RecipeError, check
+from limbeck.config import Prepare, RecipeError, check
 from limbeck.errors import InputError
+from limbeck.sources import Data
 from limbeck.tasks import held_out_questions
 
 RECORDS = [

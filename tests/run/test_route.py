@@ -12,11 +12,12 @@ import pytest
 from tests.run.test_run import Log
 
 import limbeck
-from limbeck.config import Route, Source
+from limbeck.config import Route
 from limbeck.errors import InputError
 from limbeck.reading import Reader
 from limbeck.recipes import adaptive, pst
 from limbeck.route import deal, fold_sources, judge_recipe, needs_route, one_sided, write_ways
+from limbeck.sources import Source
 
 FOLDS = 3
 ROUTE = Route(folds=FOLDS)

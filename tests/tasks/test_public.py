@@ -5,8 +5,9 @@ import json
 import pytest
 from datasets import Dataset, DatasetDict
 
-from limbeck.config import Data, Evaluate, check
+from limbeck.config import Evaluate, check
 from limbeck.errors import InputError
+from limbeck.sources import Data
 from limbeck.tasks import SETS, find, load, write_records
 from limbeck.tasks.public.base import PublicTask
 

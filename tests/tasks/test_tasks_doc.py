@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from limbeck.config import Data, check
+from limbeck.config import check
 from limbeck.errors import InputError
+from limbeck.sources import Data
 from limbeck.tasks import NAMES, SETS, find, get
 
 DOC = (Path(__file__).parents[2] / "docs/tasks.md").read_text("utf-8")

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.compare.plan import Cell, Shared
-from limbeck.config import Recipe, Source
+from limbeck.config import Recipe
 from limbeck.errors import InputError
 from limbeck.prepare import expand
 from limbeck.recipes.load import dump
 from limbeck.report import report
 from limbeck.run import plan, plan_shared, shared_sources, walk
+from limbeck.sources import Source
 from limbeck.stages import Stage, Watch
 
 __all__ = ["Spent", "is_finished", "own_recipe", "read_spent", "walk_cell", "walk_shared"]
