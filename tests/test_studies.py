@@ -1,0 +1,72 @@
+"""Each committed study: its files still plan, and its pages say what its results say."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limbeck.compare.plan import plan_comparison
+
+STUDIES = Path(__file__).parents[1] / "docs" / "studies"
+FILES = sorted(STUDIES.glob("*/*.yaml"))
+FOUND = sorted(STUDIES.glob("*/*.json"))
+
+
+def name(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def test_there_are_studies() -> None:
+    assert FILES
+    assert FOUND
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_what_was_run_can_still_be_planned(path: Path, tmp_path: Path) -> None:
+    comparison = plan_comparison(path, [f"output_dir={tmp_path}"])
+    assert len(comparison.cells) == len(comparison.arms) * len(comparison.settings.seeds)
+
+
+@pytest.mark.parametrize("path", FOUND, ids=name)
+def test_results_are_those_of_the_file_beside_them(path: Path, tmp_path: Path) -> None:
+    found = json.loads(path.read_text("utf-8"))
+    file = path.with_name(f"{path.stem.split('-')[0]}.yaml")
+    settings = plan_comparison(file, [f"output_dir={tmp_path}"]).settings.model_dump(mode="json")
+    assert found["settings"] == settings
+    assert found["failed"] == {}
+    for arm in found["arms"]:
+        assert arm["seeds"] == settings["seeds"]
+
+
+@pytest.mark.parametrize("path", FOUND, ids=name)
+def test_the_page_says_what_was_found(path: Path) -> None:
+    """Behind the mark of a result file stands its table, with the figures in their digits."""
+    page = path.parent.with_suffix(".md").read_text("utf-8")
+    _, section = page.split(f"<!-- {path.name} -->\n")
+    rows = re.findall(r"^\| `([^`]+)` \| (.+) \|$", section.split("<!-- ")[0], re.MULTILINE)
+    found = json.loads(path.read_text("utf-8"))
+    assert rows == [(arm["name"], cells(arm)) for arm in found["arms"]]
+    for contrast in found["contrasts"]:
+        assert f"- {contrast['sentence']}\n" in section
+
+
+def cells(arm: dict[str, Any]) -> str:
+    """An arm's accuracy, interval, seeds × questions, thousands of tokens, tokens per answer."""
+    accuracy = arm["accuracy"]
+    found = [
+        f"{100 * accuracy['mean']:.1f}",
+        f"{100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f}",
+        f"{accuracy['seeds']} × {accuracy['questions']:,}",
+        f"{arm['tokens'] / 1000:,.0f}",
+        f"{arm['tokens_per_answer']:.1f}",
+    ]
+    vote = arm["vote"]
+    if vote is not None:
+        found[0] += f", vote {100 * vote['mean']:.1f}"
+        found[1] += f", vote {100 * vote['low']:.1f} to {100 * vote['high']:.1f}"
+        found[4] += f", vote {arm['tokens_per_vote']:.1f}"
+    return " | ".join(found)
