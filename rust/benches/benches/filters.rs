@@ -74,7 +74,7 @@ fn filters(criterion: &mut Criterion) {
                 for [question, answer, rationale] in &candidates {
                     let texts = Texts {
                         question,
-                        answer,
+                        answer: Some(answer),
                         rationale: Some(rationale),
                         uses_rationale: true,
                         concluded: conclusion(rationale).filter(|_| plan.needs_conclusion()),

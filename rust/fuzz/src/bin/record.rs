@@ -38,7 +38,7 @@ fuzz_target!(|bytes: &[u8]| {
         if let Ok(values) = values {
             // Nothing is taken for JSON that is not.
             assert!(object, "{line:?}");
-            if let Ok(Some(record)) = Record::new(values, "train") {
+            if let Ok(Some(record)) = Record::new(values, "train", true) {
                 let text = String::from_utf8_lossy(line);
                 assert!(text.contains("question") || text.contains('\\'));
                 assert!(
