@@ -96,7 +96,12 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 words = st.sampled_from(
     ["apples", " answer ", "\n\n", "é", "e\u0301", "ﬁ", "😀", "½", "\r\n", " 5"]
 )
-contents = st.lists(texts | words, min_size=1, max_size=5).map("".join)
+# `encode` would read control tokens in it, which content never becomes: that has its own test.
+contents = (
+    st.lists(texts | words, min_size=1, max_size=5)
+    .map("".join)
+    .filter(lambda text: not any(token in text for token in ("<|", "<s>", *SPECIAL)))
+)
 
 
 def _is_blank(text):

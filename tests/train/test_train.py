@@ -178,7 +178,7 @@ def test_a_stage_that_was_cut_off_goes_on_and_ends_the_same(tmp_path, prepared, 
         ({"seed": 1}, r"train.seed: not set here; set the recipe's `seed`"),
         ({"output_dir": "x"}, r"train.output_dir: not set here"),
         ({"lr_scheduler_type": "cosin"}, r"train: cosin is not a valid SchedulerType"),
-        ({"objectives": [{"name": "orpo"}]}, r"no objective 'orpo'"),
+        ({"objectives": [{"name": "dpo"}]}, r"no objective 'dpo'; use one of"),
     ],
 )
 def test_settings_are_checked_before_anything_runs(change, message):
