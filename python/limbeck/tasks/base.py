@@ -25,6 +25,7 @@ __all__ = [
     "WrongFacts",
     "check_range",
     "seeded",
+    "spelled",
     "split_of",
 ]
 
@@ -116,6 +117,16 @@ def check_range(task: "_Named", **ranges: tuple[int, int]) -> None:
             )
 
 
+def spelled(task: Any) -> str:
+    """Name a generated task with those of its settings that are not the default."""
+    settings = [
+        f"{field.name}={getattr(task, field.name)}"
+        for field in fields(task)
+        if getattr(task, field.name) != field.default
+    ]
+    return ":".join([task.name, *settings])
+
+
 def seeded(text: str) -> random.Random:
     """Return a source of randomness that a text decides, on every platform the same."""
     return random.Random(text)  # noqa: S311 (questions, not keys)
@@ -134,12 +145,7 @@ class Task(ABC, Generic[State, Operation]):
 
     def __str__(self) -> str:
         """Name the task as `tasks.get` reads it: `coin_flip`, or `coin_flip:flips=8`."""
-        settings = [
-            f"{field.name}={getattr(self, field.name)}"
-            for field in fields(self)
-            if getattr(self, field.name) != field.default
-        ]
-        return ":".join([self.name, *settings])
+        return spelled(self)
 
     @abstractmethod
     def ask(self, rng: random.Random) -> str:

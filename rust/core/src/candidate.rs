@@ -3,18 +3,17 @@
 //! This is the part of the work that threads share. What depends on other candidates (whether one
 //! is a duplicate, its number) is left to the collector, which sees them in order.
 
-use std::borrow::Cow;
 use std::mem::swap;
 
 use crate::answer;
 use crate::batch::{Accepted, Batch, Candidate, Rendered, State};
 use crate::config::Config;
 use crate::filter::{
-    self, Desk, Earlier, Judged, Key, NearLookup, Plan, Reason, Rejection, Seen, Texts, Trial,
+    self, Desk, Earlier, Judged, NearLookup, Plan, Reason, Rejection, Seen, Texts, Trial,
 };
 use crate::held_out::{VALIDATION, append, is_drawn, is_marked};
 use crate::input::Input;
-use crate::pair;
+use crate::pair::Sides;
 use crate::read::{Chunk, Place};
 use crate::record::{Fault, Record, Values, WAY, trimmed};
 use crate::template::SpanKind;
@@ -171,22 +170,6 @@ impl<'a> Worker<'a> {
         self.plan.failures(&texts, &mut self.desk).next().is_none()
     }
 
-    /// The rationale as the student sees it; the filters see what the teacher wrote.
-    fn shown<'r>(&self, fields: &Fields<'r>) -> Result<Option<Cow<'r, str>>, Rejection> {
-        let Some(rationale) = fields.rationale else {
-            return Ok(None);
-        };
-        let (control, seed) = (self.config.rationale_control, self.config.seed);
-        let shown = control.apply(seed, fields.question, fields.answer, rationale);
-        match shown.is_empty() {
-            true => {
-                let problem = "prepare.rationale_control leaves nothing of it";
-                Err(Rejection::new(Reason::Empty, "rationale", problem))
-            }
-            false => Ok(Some(shown)),
-        }
-    }
-
     /// Puts a record aside if it is for validation; a blank one is left for the filters to reject.
     fn hold_out(&self, marked: bool, record: &Record<'_>, batch: &mut Batch) -> bool {
         let held_out = (marked || is_drawn(&record.question, self.config.validation))
@@ -234,21 +217,14 @@ impl<'a> Worker<'a> {
         batch: &mut Batch,
     ) -> Result<State, Rejection> {
         let fields = self.fields(record, rationale, template)?;
-        let rejected = self.rejected(record, &fields)?;
-        let shown = self.shown(&fields)?;
-        let rejected_shown = match &rejected {
-            Some(rejected) => self.shown(rejected)?,
-            None => None,
-        };
-        let Fields {
-            question, answer, ..
-        } = fields;
+        let sides = Sides::new(record, fields, self.config.pairs)?;
+        let shown = sides.shown(self.config)?;
         let concluded = self.concluded(record, rationale);
         let verified = match check_answer(record, concluded) {
             Err(rejection) if self.config.has(Reason::AnswerMismatch) => return Err(rejection),
             checked => checked == Ok(true),
         };
-        let key = key_of(&fields, rejected.as_ref(), template);
+        let key = sides.key().under(template);
         if self.seen.is_some_and(|seen| seen.was_tokenized(key)) {
             return Ok(State::Duplicate);
         }
@@ -271,8 +247,8 @@ impl<'a> Worker<'a> {
             // Those before may make it a duplicate yet, but it needs no tokens for that.
             Some(rejection) => Err(rejection),
             None => {
-                let sides = with_shown(fields, &shown, rejected, &rejected_shown);
-                let appended = self.append(template, &sides);
+                let seen = sides.seen(&shown);
+                let appended = seen.append(self.renderer, template, &mut self.example);
                 accepted = match appended {
                     Ok(_) => Accepted::Yes,
                     Err(_) => Accepted::No,
@@ -296,14 +272,6 @@ impl<'a> Worker<'a> {
         };
         let domain = record.domain.as_deref().map(trimmed);
         let domain = domain.filter(|own| !own.is_empty()).or(self.domain());
-        let other = rejected.unwrap_or_default();
-        let texts = [
-            question,
-            answer,
-            rationale.unwrap_or_default(),
-            other.answer,
-        ];
-        let texts = texts.into_iter().chain(other.rationale);
         Ok(State::Rendered(Rendered {
             template,
             key,
@@ -311,13 +279,14 @@ impl<'a> Worker<'a> {
             cap,
             accepted,
             verified,
-            text_bytes: texts.map(|text| text.len() as u64).sum(),
+            text_bytes: sides.text_bytes(rationale),
             tokens,
             runs: run_start..self.example.runs.len(),
             chosen,
             tokens_by_kind,
             domain: domain.map(|text| batch.store(text)),
             rationale: shown
+                .chosen
                 .filter(|_| self.config.keep_rationale)
                 .map(|text| batch.store(trimmed(&text))),
         }))
@@ -351,34 +320,6 @@ impl<'a> Worker<'a> {
         })
     }
 
-    /// The other side, where pairs are asked for.
-    fn rejected<'r>(
-        &self,
-        record: &'r Record<'_>,
-        chosen: &Fields<'r>,
-    ) -> Result<Option<Fields<'r>>, Rejection> {
-        let is_pair = self.config.pairs && record.answer.is_some();
-        is_pair.then(|| pair::rejected(record, chosen)).transpose()
-    }
-
-    /// Appends a single example, or what is chosen and then what is rejected; of these says how many
-    /// tokens the first has, else 0.
-    fn append(
-        &mut self,
-        template: usize,
-        (chosen, rejected): &(Fields<'_>, Option<Fields<'_>>),
-    ) -> Result<u32, RenderProblem> {
-        let start = self.example.ids.len();
-        let (renderer, example) = (self.renderer, &mut self.example);
-        renderer.append(template, chosen, example)?;
-        let Some(rejected) = rejected else {
-            return Ok(0);
-        };
-        let tokens = example.ids.len() - start;
-        renderer.append(template, rejected, example)?;
-        Ok(tokens as u32)
-    }
-
     /// The conclusion of a rationale, if anything is going to ask for it.
     fn concluded<'r>(&self, record: &Record<'_>, rationale: Option<&'r str>) -> Option<&'r str> {
         let is_wanted = record.teacher_answer.is_none() || self.plan.needs_conclusion();
@@ -394,14 +335,10 @@ impl<'a> Worker<'a> {
     ) -> Option<Trial> {
         let fields = self.fields(record, rationale, template).ok()?;
         let (start, run_start) = (self.example.ids.len(), self.example.runs.len());
-        let rejected = self.rejected(record, &fields).ok()?;
-        let shown = self.shown(&fields).ok()?;
-        let rejected_shown = match &rejected {
-            Some(rejected) => self.shown(rejected).ok()?,
-            None => None,
-        };
-        let sides = with_shown(fields, &shown, rejected, &rejected_shown);
-        let appended = self.append(template, &sides);
+        let sides = Sides::new(record, fields, self.config.pairs).ok()?;
+        let shown = sides.shown(self.config).ok()?;
+        let seen = sides.seen(&shown);
+        let appended = seen.append(self.renderer, template, &mut self.example);
         let length = self.example.ids.len() - start;
         self.example.truncate(start, run_start);
         appended.ok()?;
@@ -420,7 +357,7 @@ impl<'a> Worker<'a> {
         Some(Trial {
             template,
             reasons,
-            key: key_of(&fields, rejected.as_ref(), template),
+            key: sides.key().under(template),
             near: self.plan.near_key(&texts, &mut self.desk),
             cap: self.plan.cap_key(&texts, &mut self.desk),
         })
@@ -433,32 +370,6 @@ fn check_answer(record: &Record<'_>, concluded: Option<&str>) -> Result<bool, Re
         Some(answer) => filter::check_answer(answer, record.teacher_answer.as_deref(), concluded),
         None => Ok(true),
     }
-}
-
-fn key_of(fields: &Fields<'_>, rejected: Option<&Fields<'_>>, template: usize) -> Key {
-    let key = Key::of(fields.question, fields.answer, fields.rationale);
-    let key = match rejected {
-        Some(other) => key.against(other.answer, other.rationale),
-        None => key,
-    };
-    key.under(template)
-}
-
-/// One side or both, with the rationales as the student sees them.
-fn with_shown<'r>(
-    chosen: Fields<'r>,
-    shown: &'r Option<Cow<'r, str>>,
-    rejected: Option<Fields<'r>>,
-    rejected_shown: &'r Option<Cow<'r, str>>,
-) -> (Fields<'r>, Option<Fields<'r>>) {
-    let seen = |fields, shown: &'r Option<Cow<'r, str>>| Fields {
-        rationale: shown.as_deref(),
-        ..fields
-    };
-    (
-        seen(chosen, shown),
-        rejected.map(|rejected| seen(rejected, rejected_shown)),
-    )
 }
 
 fn filter_texts<'a>(

@@ -10,14 +10,14 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from limbeck.errors import InputError
 from limbeck.induction.records import query_record
 from limbeck.induction.rules import parse_rule
 from limbeck.induction.task import InductionTask, Kind, Pair
-from limbeck.tasks.base import Question, seeded, split_of
+from limbeck.tasks.base import Question, seeded, spelled, split_of
 
 __all__ = ["Completed", "Induction"]
 
@@ -50,12 +50,7 @@ class Induction(ABC):
 
     def __str__(self) -> str:
         """Name the task as `tasks.get` reads it."""
-        settings = [
-            f"{field.name}={getattr(self, field.name)}"
-            for field in fields(self)
-            if getattr(self, field.name) != field.default
-        ]
-        return ":".join([self.name, *settings])
+        return spelled(self)
 
     @abstractmethod
     def draw_rule(self, rng: random.Random) -> str:
