@@ -59,8 +59,12 @@ pub fn cut<P: Pattern>(text: &[u8], ends: &mut [u32]) -> usize {
 fn classes<P: Pattern>(text: &[u8], base: usize, before: &Classes) -> Classes {
     let mut block = Classes::of(text.get(base..).unwrap_or_default());
     if P::SYMBOL_TAIL.contains(&b'/') {
-        // It may be the tail of the symbols before the newline, or the first of others.
-        block.odd |= block.slashes & (block.newlines << 1 | before.newlines >> 63);
+        // Slashes behind a newline may be the tail of the symbols before it, or the first of others.
+        let newline_1 = block.newlines << 1 | before.newlines >> 63;
+        let tail_1 = (before.slashes & before.odd) >> 63;
+        let first = block.slashes & (newline_1 | tail_1);
+        // The sum carries each run that has its first bit in `first` on to the bit behind it.
+        block.odd |= block.slashes & !block.slashes.wrapping_add(first);
     }
     block
 }
@@ -194,6 +198,18 @@ mod tests {
                 });
                 check_all(&letters.collect::<String>());
             }
+        }
+    }
+
+    #[test]
+    fn slashes_behind_newlines_are_cut_as_the_scanner_cuts_them() {
+        for number in 0..4_usize.pow(8) {
+            let text: String = (0..8)
+                .map(|place| ["a", ".", "/", "\n"][number >> (2 * place) & 3])
+                .collect();
+            check_all(&text);
+            // The same across the border of two blocks.
+            check_all(&(" ".repeat(BLOCK - 4) + &text));
         }
     }
 
