@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from limbeck.errors import InputError
+from limbeck.layers import LAST
 from limbeck.objectives.base import Domains, Objective, States, Term
 from limbeck.spans import KINDS
 from limbeck_kernels import domain_adversarial_loss, reversed_linear
@@ -48,6 +49,8 @@ class DomainAdversarialTerm(Term):
         strength: λ at its largest; the states' gradient is −`weight`·λ times the classifier's.
         schedule: `constant`, `dann` (2/(1 + e^(−10p)) − 1 of λ at progress p), or in Python any
             function from progress to the share of λ.
+        layer: Whose states are classified, and from which the reversed gradient goes down: 0 are
+            the embeddings, -1 is the last. What is above feels nothing of it.
         pooling: Of the question's states: their `mean`, the `last`, or each `token` by itself.
         hidden_size: Width of the classifier's hidden layer; 0 makes it linear.
         learning_rate: Of the classifier; None is the training's.
@@ -63,6 +66,7 @@ class DomainAdversarialTerm(Term):
     name: ClassVar[str] = "domain_adversarial"
     strength: float = 0.1
     schedule: str | Callable[[float], float] = "dann"
+    layer: int = LAST
     pooling: str = "mean"
     hidden_size: int = 0
     learning_rate: float | None = None
@@ -90,6 +94,8 @@ class DomainAdversarialTerm(Term):
             raise InputError(f"{_PLACE}: strength: {self.strength!r}; give a number")
         if not 0 <= self.strength < math.inf:
             raise InputError(f"{_PLACE}: strength: {self.strength}; give 0 or more")
+        if isinstance(self.layer, bool) or not isinstance(self.layer, int):
+            raise InputError(f"{_PLACE}: layer: {self.layer!r}; give a number, -1 for the last")
         if not isinstance(self.hidden_size, int) or self.hidden_size < 0:
             raise InputError(f"{_PLACE}: hidden_size: {self.hidden_size!r}; give a width, or 0")
         rate = self.learning_rate
@@ -213,6 +219,7 @@ class DomainAdversarial(Objective):
 
     def __init__(self, term: DomainAdversarialTerm, width: int, classes: int) -> None:
         super().__init__(term.key, term.weight)
+        self.layer = term.layer
         self.pooling = term.pooling
         self.learning_rate = term.learning_rate
         schedule = term.schedule
