@@ -7,6 +7,7 @@ import json
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,11 +18,11 @@ from tests.train.test_trainer import CHECKPOINTING
 from transformers import AutoTokenizer
 
 from limbeck.config import Prepare, Train, check
-from limbeck.data import domain_counts
+from limbeck.domains import Domains, read_domains
 from limbeck.errors import InputError
 from limbeck.forward import causal_model
 from limbeck.generate import Generator
-from limbeck.objectives import Domains, base, make_terms
+from limbeck.objectives import base, make_terms
 from limbeck.prepare import prepare
 from limbeck.spans import DEFAULT_SPAN_WEIGHTS, KINDS
 from limbeck.train import train
@@ -57,8 +58,12 @@ def trainer(tmp_path, term, *, model=None, objectives=None, data=None, **changes
         objectives=[*(objectives or []), {**TERM, **term}],
         **arguments | changes,
     )
-    domains = Domains(NAMES, domain_counts(data))
+    domains = read_domains(data, NAMES)
     return DistillTrainer(model or tiny_model().double(), config, data, domains=domains)
+
+
+def domains_of(*numbers):
+    return Domains(NAMES, np.arange(len(numbers)), np.array(numbers))
 
 
 def states_at(model, layer, ids):
@@ -299,6 +304,7 @@ def test_the_classifier_is_saved_apart(tmp_path) -> None:
     ("options", "fault"),
     [
         ({"layer": "last"}, "layer: 'last'; give a number"),
+        ({"control": "random"}, "control: 'random'; use none, permuted"),
         ({"pooling": "max"}, "pooling: 'max'; use mean, last, token"),
         ({"classes": "source_target"}, "target: missing"),
         ({"schedule": "linear"}, "schedule: 'linear'; use constant, dann"),
@@ -312,9 +318,9 @@ def test_the_classifier_is_saved_apart(tmp_path) -> None:
 )
 def test_what_cannot_be_is_refused(options, fault) -> None:
     with pytest.raises(InputError, match=fault):
-        make_terms([TERM | options], None, Domains(NAMES, {0: 4, 1: 2, 2: 1}))
+        make_terms([TERM | options], None, domains_of(0, 0, 0, 1, 1, 2))
 
 
 def test_data_of_one_domain_are_refused() -> None:
     with pytest.raises(InputError, match="nothing to tell apart"):
-        make_terms([TERM], None, Domains(NAMES, {0: 4}))
+        make_terms([TERM], None, domains_of(0, 0, 0, 0))

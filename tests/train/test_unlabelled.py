@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from datasets import Dataset
 from tests.train.conftest import tiny_model
 
-from limbeck.data import domain_counts, unlabelled_domains
+from limbeck.data import Layout
+from limbeck.domains import Domains, read_domains, unlabelled_domains
 from limbeck.errors import InputError
-from limbeck.objectives import Domains, make_terms
+from limbeck.objectives import make_terms
 from limbeck.recipes import prada
 from limbeck.spans import DEFAULT_SPAN_WEIGHTS, KINDS
 from limbeck.trainer import DistillConfig, DistillTrainer
@@ -48,7 +49,7 @@ def rows() -> Dataset:
 
 
 def domains_of(data: Dataset) -> Domains:
-    return Domains(NAMES, domain_counts(data), unlabelled_domains(data, [1]))
+    return read_domains(data, NAMES, [1])
 
 
 def make_trainer(output_dir, hidden_size=0, **changes) -> DistillTrainer:
@@ -171,16 +172,60 @@ def test_domains_without_an_answer_are_the_target() -> None:
         make_terms(
             [{"name": "domain_adversarial", "classes": "source_target"}],
             None,
-            Domains(NAMES, domain_counts(data)),
+            read_domains(data, NAMES),
         )
 
 
-def test_random_domains_are_as_frequent_and_stay_the_same() -> None:
-    domains = Domains(NAMES, {0: 5000, 1: 3000, 2: 2000})
-    (term,) = make_terms([{"name": "domain_adversarial", "control": "random"}], None, domains)
-    ids = np.arange(10_000)
-    drawn = term._drawn(ids)
-    np.testing.assert_array_equal(drawn[5:9], term._drawn(ids[5:9]))
-    assert np.bincount(drawn) == pytest.approx([5000, 3000, 2000], abs=150)
-    of_own = np.repeat([0, 1, 2], [5000, 3000, 2000])
-    assert (drawn == of_own).mean() == pytest.approx(0.5**2 + 0.3**2 + 0.2**2, abs=0.015)
+def test_permuted_domains_are_those_of_all_examples_dealt_out_again() -> None:
+    """The example decides, whatever it stands beside; the seed decides what it gets."""
+    data = rows()
+    own = {
+        int(id): int(domain)
+        for row in data
+        for id, domain in zip(row["example_ids"], row["domains"], strict=True)
+    }
+
+    def dealt(seed: int, batches: list[list[int]]) -> dict[int, int]:
+        specification = {"name": "domain_adversarial", "control": "permuted"}
+        (term,) = make_terms([specification], None, domains_of(data), seed)
+        found = {}
+        for batch in batches:
+            layout = Layout.of([data[number] for number in batch])
+            selection = term.select(layout)
+            ids = layout.example_ids[layout.examples[selection["ends"] - 1]]
+            found |= dict(zip(ids.tolist(), selection["classes"].tolist(), strict=True))
+        return found
+
+    first = dealt(7, [[0, 1, 2, 3]])
+    assert first == dealt(7, [[3], [1, 2], [0]])
+    assert sorted(first) == sorted(own)
+    assert sorted(first.values()) == sorted(own.values())
+    assert first != own
+    assert first != dealt(8, [[0, 1, 2, 3]])
+
+
+def test_a_permutation_keeps_every_count_and_says_nothing_of_the_own_domain() -> None:
+    ids = np.arange(0, 30_000, 3)
+    numbers = np.repeat([0, 1, 2], [5000, 3000, 2000])
+    dealt = Domains(NAMES, ids, numbers).dealt_out_again(0)
+    assert dealt.examples == {0: 5000, 1: 3000, 2: 2000}
+    # As often as chance has it; the standard deviation is below 0.005.
+    assert (dealt.numbers == numbers).mean() == pytest.approx(0.5**2 + 0.3**2 + 0.2**2, abs=0.02)
+    # The two examples of a pair have one id, and stay together.
+    pairs = Domains(NAMES, np.repeat(ids, 2), np.repeat(numbers, 2)).dealt_out_again(0)
+    np.testing.assert_array_equal(pairs.numbers, np.repeat(dealt.numbers, 2))
+    np.testing.assert_array_equal(pairs.of(ids[5:9]), dealt.numbers[5:9])
+
+
+def test_examples_without_a_domain_are_dealt_none() -> None:
+    data = rows().with_format(None)
+    bare = [{**row, "domains": [d if d else -1 for d in row["domains"]]} for row in data]
+    domains = read_domains(Dataset.from_list(bare).with_format("numpy"), NAMES)
+    assert domains.examples == {1: 3, 2: 5}
+    assert len(domains.example_ids) == 8
+    (term,) = make_terms([{"name": "domain_adversarial", "control": "permuted"}], None, domains)
+    layout = Layout.of(bare)
+    chosen = term.select(layout)
+    counts = np.bincount(chosen["classes"])
+    assert counts.tolist() == [0, 3, 5]
+    np.testing.assert_array_equal(layout.domains[layout.examples[chosen["ends"] - 1]] > 0, True)

@@ -22,6 +22,7 @@ from limbeck_kernels import distillation_head
 
 if TYPE_CHECKING:
     from limbeck.data import Layout
+    from limbeck.domains import Domains
     from limbeck.head import Head
     from limbeck.target_store import TargetStore
 
@@ -44,21 +45,6 @@ class States:
     def at(self, layer: int) -> States:
         """Return the states of a layer in the place of the last."""
         return self if layer == LAST else replace(self, hidden=self.others[layer])
-
-
-@dataclass(frozen=True)
-class Domains:
-    """The domains of prepared data.
-
-    Attributes:
-        names: By their numbers.
-        examples: How many examples each has, by its number.
-        unlabelled: Numbers of those that have questions without answers alone.
-    """
-
-    names: tuple[str, ...]
-    examples: Mapping[int, int]
-    unlabelled: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -121,13 +107,14 @@ class Term(ABC):
         del targets
         return self
 
-    def with_domains(self, domains: Domains) -> Term:
+    def with_domains(self, domains: Domains, seed: int) -> Term:
         """Return the term with the domains of the data, if it asks for any.
 
         Args:
-            domains: Their names and sizes.
+            domains: Those of all examples.
+            seed: Of what the term draws.
         """
-        del domains
+        del domains, seed
         return self
 
     @abstractmethod
