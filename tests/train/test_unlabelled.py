@@ -281,7 +281,10 @@ def test_a_permutation_keeps_every_count_and_says_nothing_of_the_own_domain() ->
     # The two examples of a pair have one id, and stay together.
     pairs = Domains(NAMES, np.repeat(ids, 2), np.repeat(numbers, 2)).dealt_out_again(0)
     np.testing.assert_array_equal(pairs.numbers, np.repeat(dealt.numbers, 2))
-    np.testing.assert_array_equal(pairs.of(ids[5:9]), dealt.numbers[5:9])
+    # An id that none of them has, before, between or behind theirs, keeps what it is given.
+    asked, own = np.array([-3, 15, 16, 18, 90_000]), np.array([7, 7, 8, 7, 9])
+    five, six = dealt.numbers[5:7]
+    assert pairs.of(asked, otherwise=own).tolist() == [7, five, 8, six, 9]
 
 
 def test_examples_without_a_domain_are_dealt_none() -> None:
