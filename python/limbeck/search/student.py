@@ -40,9 +40,7 @@ class StudentBackend:
         self._seed = seed
         self._progress = progress
 
-    def write(
-        self, prompts: Sequence[str], *, samples: int, temperature: float
-    ) -> list[Written]:
+    def write(self, prompts: Sequence[str], *, samples: int, temperature: float) -> list[Written]:
         """Write to prompts; see `Backend`."""
         found = self._generator.sample(
             prompts,

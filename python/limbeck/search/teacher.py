@@ -40,16 +40,10 @@ class ModelBackend:
         self._teacher, self._directory = teacher, directory
         self._seed, self._progress = seed, progress or _silent
 
-    def write(
-        self, prompts: Sequence[str], *, samples: int, temperature: float
-    ) -> list[Written]:
+    def write(self, prompts: Sequence[str], *, samples: int, temperature: float) -> list[Written]:
         """Write to prompts; see `Backend`."""
-        teacher = self._teacher.model_copy(
-            update={"samples": samples, "temperature": temperature}
-        )
-        asked = [
-            Prompt.of(str(n), text, system=teacher.system) for n, text in enumerate(prompts)
-        ]
+        teacher = self._teacher.model_copy(update={"samples": samples, "temperature": temperature})
+        asked = [Prompt.of(str(n), text, system=teacher.system) for n, text in enumerate(prompts)]
 
         def wanted(_: int, replies: Sequence[Reply]) -> int:
             return samples - len(replies)
