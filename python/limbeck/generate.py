@@ -19,7 +19,7 @@ from limbeck.continuations import continuations, seeded
 from limbeck.errors import InputError
 from limbeck.reading import ORDERS, Reader
 
-__all__ = ["Decoding", "Generation", "Generator", "generate"]
+__all__ = ["Decoding", "Generation", "Generator", "generate", "read_card"]
 
 Progress = Callable[[int, int, str], None]
 
@@ -123,7 +123,7 @@ class Generator:
 
     def __init__(self, student: str | Path, *, device: str = "auto", model: Any = None) -> None:
         path = Path(student)
-        card = _card(path)  # refused before PyTorch is imported, which takes seconds
+        card = read_card(path)  # refused before PyTorch is imported, which takes seconds
 
         import torch
         from transformers import AutoTokenizer
@@ -332,8 +332,15 @@ class Generator:
         )
 
 
-def _card(path: Path) -> dict[str, Any]:
-    """Return `limbeck.json`, which says how the student was taught."""
+def read_card(path: Path) -> dict[str, Any]:
+    """Return `limbeck.json`, which says how a student was taught.
+
+    Args:
+        path: The student's directory.
+
+    Raises:
+        InputError: There is none, or it is no trained student's.
+    """
     from limbeck.model import INFO_FILE
 
     file = path / INFO_FILE

@@ -7,7 +7,6 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from limbeck.section import Section
-from limbeck.teachers import Endpoint
 
 __all__ = ["Inference", "Scoring"]
 
@@ -26,7 +25,6 @@ class Inference(Section):
         scoring: `auto` runs a rule that can be read and has the model apply any other; `exact` runs
             rules, and what cannot be read is none; `model` has the model apply all of them.
         apply_temperature: Of what the model says that a rule gives.
-        server: An endpoint that serves the student; None runs it here.
     """
 
     mode: Literal["direct", "search"] = "direct"
@@ -34,7 +32,6 @@ class Inference(Section):
     temperature: float = Field(0.9, ge=0.0)
     scoring: Scoring = "auto"
     apply_temperature: float = Field(0.7, ge=0.0)
-    server: Endpoint | None = None
 
     @model_validator(mode="after")
     def _rules_differ(self) -> Inference:

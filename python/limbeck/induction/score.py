@@ -16,7 +16,16 @@ from limbeck.induction.hypotheses import Hypotheses, read_hypotheses
 from limbeck.induction.rules import RuleError, parse_rule
 from limbeck.induction.task import KINDS, InductionTask, Kind
 
-__all__ = ["Scored", "Summary", "best", "no_rule", "score", "score_rule", "summarize"]
+__all__ = [
+    "Scored",
+    "Summary",
+    "best",
+    "no_rule",
+    "score",
+    "score_rule",
+    "summarize",
+    "write_scored",
+]
 
 
 @dataclass(frozen=True)
@@ -167,10 +176,15 @@ def score(hypotheses: Path, *, tasks: Path, output: Path | None = None) -> list[
     """
     scored = [_scored(found) for found in read_hypotheses(hypotheses, tasks)]
     if output is not None:
-        with output.open("w", encoding="utf-8", newline="\n") as lines:
-            for one in (one for rules in scored for one in rules):
-                lines.write(json.dumps(_record(one), ensure_ascii=False) + "\n")
+        write_scored(scored, output)
     return scored
+
+
+def write_scored(scored: Iterable[Sequence[Scored]], path: Path) -> None:
+    """Write each rule with its score, a JSON object a line."""
+    with path.open("w", encoding="utf-8", newline="\n") as lines:
+        for one in (one for rules in scored for one in rules):
+            lines.write(json.dumps(_record(one), ensure_ascii=False) + "\n")
 
 
 def _scored(hypotheses: Hypotheses) -> list[Scored]:
