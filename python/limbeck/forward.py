@@ -7,7 +7,7 @@ shards it and the optimizer finds it. Without our keys the forward is the ordina
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from limbeck.errors import InputError
 from limbeck.head import Head, as_head_sees
+from limbeck.layers import LAST, layer_number, states_by_layer
 from limbeck.objectives.base import Objective, States, measured
 
 SUBMODULE = "objectives"
@@ -41,13 +42,22 @@ def attach(student: Any, objectives: Sequence[Objective]) -> Head:
         The head, which tells which way its loss is computed.
 
     Raises:
-        InputError: The student's adapter is a prompt, which packed rows cannot carry.
+        InputError: The student's adapter is a prompt, which packed rows cannot carry, or an
+            objective reads a layer that the student does not have.
     """
     configs = getattr(student, "peft_config", {})
     if any(config.is_prompt_learning for config in configs.values()):
         raise InputError("peft_config: prompt learning does not pack; use LoRA")
     model = causal_model(student)
     head, decoder, ordinary = Head(model), model.get_decoder(), student.forward
+    for objective in objectives:
+        objective.layer = layer_number(
+            objective.layer,
+            model.config.get_text_config(),
+            place=f"train.objectives: {objective.name}: layer",
+            model="the student",
+        )
+    layers = {objective.layer for objective in objectives}
     module = nn.ModuleDict({objective.name: objective for objective in objectives})
     module.to(next(student.parameters()).device)
     student.add_module(SUBMODULE, module)
@@ -58,8 +68,9 @@ def attach(student: Any, objectives: Sequence[Objective]) -> Head:
         if "selections" not in kwargs:
             return ordinary(*args, **kwargs)
         selections, normalizers = kwargs["selections"], kwargs["normalizers"]
-        hidden_BTD = hidden_states(decoder, kwargs["input_ids"], kwargs["position_ids"])
-        states = States(as_head_sees(hidden_BTD.flatten(0, 1)), head)
+        found = packed_states(decoder, kwargs["input_ids"], kwargs["position_ids"], layers)
+        hidden_by_layer = {layer: found_BTD.flatten(0, 1) for layer, found_BTD in found.items()}
+        states = States(as_head_sees(hidden_by_layer.pop(LAST)), head, hidden_by_layer)
         loss, terms = measured(objectives, states, selections, normalizers)
         return {"loss": loss, "terms": terms}
 
@@ -83,17 +94,27 @@ def keep_apart(student: nn.Module, name: str, module: nn.Module) -> None:
     }
 
 
-def hidden_states(decoder: nn.Module, input_ids: Tensor, position_ids: Tensor) -> Tensor:
-    """Return the last hidden states `[B, T, D]` of packed rows.
+def packed_states(
+    decoder: nn.Module, input_ids: Tensor, position_ids: Tensor, layers: Iterable[int] = ()
+) -> dict[int, Tensor]:
+    """Return the states `[B, T, D]` of packed rows by layer, the last always among them.
 
     A cache or an attention mask would switch off the masks that transformers derives from
     restarting positions, and examples would see each other.
     """
-    output = decoder(
-        input_ids=input_ids, position_ids=position_ids, attention_mask=None, use_cache=False
+    return states_by_layer(
+        decoder,
+        layers,
+        input_ids=input_ids,
+        position_ids=position_ids,
+        attention_mask=None,
+        use_cache=False,
     )
-    states: Tensor = output.last_hidden_state
-    return states
+
+
+def hidden_states(decoder: nn.Module, input_ids: Tensor, position_ids: Tensor) -> Tensor:
+    """Return the last hidden states `[B, T, D]` of packed rows."""
+    return packed_states(decoder, input_ids, position_ids)[LAST]
 
 
 @torch.no_grad()
