@@ -48,6 +48,11 @@ def check_rules(tasks: Sequence[str], settings: Rules, teacher: Teacher | ModelT
     Raises:
         InputError: A task is none of induction, or nobody can propose or apply rules.
     """
+    if not tasks:
+        raise InputError(
+            "data.tasks: missing, and the rules to train on are those of induction tasks; name "
+            "some, or give the phases paths of their own (phases.NAME.data.paths)"
+        )
     found = [(name, find(name)) for name in tasks]
     for name, task in found:
         if not isinstance(task, Induction | InductionFile):

@@ -101,8 +101,6 @@ class Data(Section):
             raise ValueError("give either `paths` (record files) or `tasks`")
         if self.paths and not any(source.labelled for source in self.sources):
             raise ValueError("every path is unlabelled, so nothing teaches answers; add records")
-        if self.rules and not self.tasks:
-            raise ValueError("rules: they are rules of induction tasks; name these in `tasks`")
         both = set(self.tasks) & set(self.unlabelled_tasks)
         if both:
             raise ValueError(

@@ -41,7 +41,7 @@ class ServedBackend:
         render = card["render"]
         if render["style"] != "chat" or card["inference"].get("gates"):
             raise InputError(
-                "evaluate.inference.server: the student was not taught in a chat of one template, "
+                "evaluate.server: the student was not taught in a chat of one template, "
                 "and an endpoint renders chats alone; leave the server out, or train a student "
                 "whose tokenizer has a chat template"
             )
