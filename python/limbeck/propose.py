@@ -14,11 +14,10 @@ from pathlib import Path
 
 from limbeck.config import Teacher
 from limbeck.errors import InputError, UnfinishedError
-from limbeck.induction.apply import Application, apply_rules
 from limbeck.induction.files import write_tasks
 from limbeck.induction.hypotheses import Hypotheses, read_hypotheses
 from limbeck.induction.prompts import rule_prompt
-from limbeck.induction.score import Scored, write_scored
+from limbeck.induction.score import Scored, score_rule, write_scored
 from limbeck.induction.task import InductionTask, Kind
 from limbeck.induction.training import training_data, write_training_data
 from limbeck.rules import Rules
@@ -32,7 +31,6 @@ __all__ = ["ask_for_rules", "check_rules", "write_rules"]
 Progress = Callable[[int, int, str], None]
 ModelTeacher = Endpoint | LocalModel
 
-APPLY_TEMPERATURE = 0.7  # the paper's
 TASKS_DIR = "tasks"  # of the stage `hypotheses`: what its samples are of
 _SILENT: Progress = lambda *_: None  # noqa: E731 (progress that nobody watches)
 
@@ -154,7 +152,9 @@ def write_rules(
         found = list(read_hypotheses(proposed / "samples.jsonl", proposed / TASKS_DIR))
     else:
         found = list(_of_oracle(tasks, settings.wrong, examples, seed))
-    scored = _scored(found, settings, teacher, output_dir.with_name(".rules"), seed, progress)
+    scored = _scored(
+        found, settings, teacher, output_dir.with_name(".applications"), seed, progress
+    )
     data = training_data(
         scored, least_score=settings.least_score, only_correct=settings.only_correct
     )
@@ -224,19 +224,15 @@ def _scored(
     seed: int,
     progress: Progress,
 ) -> list[list[Scored]]:
-    if isinstance(teacher, Teacher):
-        return apply_rules(found, _nobody, scoring="exact")
-    from limbeck.search.teacher import ModelBackend
+    if isinstance(teacher, Teacher) or settings.scoring == "exact":
+        return [[score_rule(each.task, rule) for rule in each.rules] for each in found]
+    from limbeck.search.scoring import score_by_model
 
-    backend = ModelBackend(teacher, directory, seed=seed, progress=progress)
-
-    def apply(asked: Sequence[Application]) -> list[str | None]:
-        prompts = [each.prompt for each in asked]
-        written = backend.write(prompts, samples=1, temperature=APPLY_TEMPERATURE)
-        return [each.texts[0] for each in written]
-
-    return apply_rules(found, apply, scoring=settings.scoring)
-
-
-def _nobody(asked: Sequence[Application]) -> list[str | None]:
-    raise AssertionError(f"{len(asked)} applications, and executors make none")
+    return score_by_model(
+        found,
+        teacher=teacher,
+        output_dir=directory,
+        scoring=settings.scoring,
+        seed=seed,
+        progress=progress,
+    )
