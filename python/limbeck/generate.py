@@ -19,7 +19,7 @@ from limbeck.continuations import continuations, seeded
 from limbeck.errors import InputError
 from limbeck.reading import ORDERS, Reader
 
-__all__ = ["Decoding", "Generation", "Generator", "generate", "read_card"]
+__all__ = ["Decoding", "Generation", "Generator", "generate", "read_card", "refuse_search"]
 
 Progress = Callable[[int, int, str], None]
 
@@ -99,8 +99,10 @@ def generate(
         All samples of each question, in the order of the questions.
 
     Raises:
-        InputError: The directory is no trained student, or a prompt leaves no room for an answer.
+        InputError: The directory is no trained student, it answers by a search, or a prompt leaves
+            no room for an answer.
     """
+    refuse_search(student, settings)
     return Generator(student, device=device).generate(
         questions, settings=settings, seed=seed, progress=progress
     )
@@ -330,6 +332,30 @@ class Generator:
             prompt_tokens=len(prompt),
             tokens_generated=len(ids),
         )
+
+
+def refuse_search(student: str | Path, settings: Evaluate | None) -> None:
+    """Refuse what answers no single question: a search for rules, and a server.
+
+    Args:
+        student: Its directory.
+        settings: How it is to be asked.
+
+    Raises:
+        InputError: The student searches and is not told to answer straight away, or is elsewhere.
+    """
+    from limbeck.asking import stored_inference
+
+    asked = settings.inference if settings is not None else None
+    inference = asked or stored_inference(read_card(Path(student)))
+    if inference.mode == "search":
+        raise InputError(
+            f"student: {student}: answers induction tasks by searching a rule, which `limbeck "
+            "evaluate` does; for what it writes to a question straight away add `--set "
+            "inference.mode=direct`"
+        )
+    if settings is not None and settings.server is not None:
+        raise InputError("server: a student is asked here; leave it out, or use `limbeck evaluate`")
 
 
 def read_card(path: Path) -> dict[str, Any]:

@@ -6,12 +6,16 @@ import json
 
 import pytest
 
+from limbeck.answering import answers
 from limbeck.cli import app
 from limbeck.config import Evaluate
 from limbeck.errors import InputError
 from limbeck.evaluate import evaluate, table
+from limbeck.generate import generate
 from limbeck.induction import query_record, rule_prompt
 from limbeck.inference import Inference
+from limbeck.questions import Asked
+from limbeck.teachers import Endpoint
 
 SEARCH = {"hypotheses": 3, "temperature": 0.9, "scoring": "auto", "apply_temperature": 0.7}
 
@@ -120,3 +124,17 @@ def test_other_tasks_are_refused(scripted_student, tasks, tmp_path):
     student = scripted_student(rule_prompt(tasks[0]), "xs", search=SEARCH)
     with pytest.raises(InputError, match=r"coin_flip .* is no induction task"):
         evaluate(student, tasks=["coin_flip"], output_dir=tmp_path, settings=Evaluate(questions=2))
+
+
+def test_generate_answers_a_question_only_straight_away(scripted_student, tasks, server):
+    student = scripted_student(rule_prompt(tasks[0]), "xs[1:]", search=SEARCH)
+    with pytest.raises(InputError, match=r"by searching a rule.*--set inference.mode=direct"):
+        generate(student, [rule_prompt(tasks[0])])
+    direct = Evaluate(inference=Inference(mode="direct"))
+    [line] = answers(student, [Asked(rule_prompt(tasks[0]))], settings=direct)
+    assert line == "xs[1:]"
+    with pytest.raises(InputError, match=r"by searching"):
+        list(answers(student, [Asked("?")], settings=Evaluate()))
+    elsewhere = direct.model_copy(update={"server": Endpoint(model="m", base_url=server.url)})
+    with pytest.raises(InputError, match=r"server: a student is asked here"):
+        generate(student, ["?"], settings=elsewhere)
