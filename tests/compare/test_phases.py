@@ -13,16 +13,10 @@ from limbeck.compare.cell import own_recipe, read_spent
 from limbeck.compare.estimate import Trial, walk_trial
 from limbeck.compare.plan import plan_comparison
 from limbeck.errors import InputError
+from limbeck.recipes.phases import phase_recipes
 from limbeck.run import plan
 
 NONE = {"train": {"num_train_epochs": 0}}
-ARMS = [
-    "answer_only",
-    {"name": "few-shot", "method": "answer_only", **NONE},
-    {"name": "untuned", "method": "redis", "phases": {"sft": NONE, "orpo": None}},
-    {"name": "sft", "method": "redis", "phases": {"orpo": None}},
-    "redis",
-]
 DATA = {"tasks": ["acre:demonstrations=4:objects=5"], "examples": 24}
 
 
@@ -35,11 +29,12 @@ def file(comparison: Callable[..., Path]) -> Path:
         },
         "tokenizer": {"vocab_size": 400},
     }  # fmt: skip
-    redis = {"sft": {"train": {"num_train_epochs": 1}}, "orpo": {"train": {"num_train_epochs": 1}}}
+    once = {"train": {"num_train_epochs": 1}}
     arms = [
-        {"name": "redis", "method": "redis", "phases": redis} if a == "redis" else a for a in ARMS
+        "answer_only",
+        {"name": "untuned", "method": "redis", "phases": {"sft": NONE, "orpo": None}},
+        {"name": "redis", "method": "redis", "phases": {"sft": once, "orpo": once}},
     ]
-    arms[3] = {"name": "sft", "method": "redis", "phases": {**redis, "orpo": None}}
     return comparison(
         methods=arms, seeds=[0], student=student, data=DATA,
         prepare={"max_length": 1024}, inference={"hypotheses": 2},
@@ -47,28 +42,24 @@ def file(comparison: Callable[..., Path]) -> Path:
     )  # fmt: skip
 
 
-def test_all_arms_answer_the_same_questions(file: Path) -> None:
+def test_arms_with_and_without_a_search_answer_the_same_questions(file: Path) -> None:
     limbeck.compare(file)
     cells = file.parent / "out/cells"
     asked, ways = {}, {}
-    for arm in ("answer_only", "few-shot", "untuned", "sft", "redis"):
+    for arm in ("answer_only", "untuned", "redis"):
         rows = (cells / arm / "seed-0/evaluate/results.jsonl").read_text("utf-8").splitlines()
         asked[arm] = [json.loads(row)["question"] for row in rows]
         ways[arm] = {json.loads(row)["way"] for row in rows}
         assert len(asked[arm]) == 4
     assert len({tuple(questions) for questions in asked.values()}) == 1
-    assert ways == {
-        "answer_only": {"answer-only"}, "few-shot": {"answer-only"},
-        "untuned": {"search"}, "sft": {"search"}, "redis": {"search"},
-    }  # fmt: skip
-    spent = {arm: read_spent(cells / arm / "seed-0").trained for arm in asked}
-    assert spent["untuned"] == spent["few-shot"] == 0
-    assert spent["redis"] > spent["sft"] > 0, "what the first phase cost is counted"
-    sft, first = (
-        json.loads((cells / place / "training.json").read_text())["tokens_processed"]
-        for place in ("sft/seed-0/student", "redis/seed-0/phases/sft/student")
+    assert ways == {"answer_only": {"answer-only"}, "untuned": {"search"}, "redis": {"search"}}
+    assert read_spent(cells / "untuned/seed-0").trained == 0
+    sft, orpo = (
+        json.loads((cells / "redis/seed-0" / place / "training.json").read_text())
+        for place in ("phases/sft/student", "student")
     )
-    assert sft == first == spent["sft"]
+    total = sft["tokens_processed"] + orpo["tokens_processed"]
+    assert read_spent(cells / "redis/seed-0").trained == total > orpo["tokens_processed"] > 0
 
 
 def test_cells_share_the_student_and_make_their_own_rules(file: Path) -> None:
@@ -89,3 +80,24 @@ def test_an_arm_with_phases_can_be_tried(file: Path) -> None:
 def test_a_budget_of_tokens_has_no_rule_for_phases(file: Path) -> None:
     with pytest.raises(InputError, match=r"budget: tokens, and untuned trains in phases"):
         plan_comparison(file, ["budget=tokens"])
+
+
+def test_the_example_has_the_arms() -> None:
+    cells = plan_comparison(Path(__file__).parents[2] / "examples/redis-arms.yaml").cells
+    arms = {cell.arm: cell.recipe for cell in cells}
+    assert len(cells) == 3 * len(arms) == 15
+    trained = {
+        name: {
+            phase: each.train.arguments["num_train_epochs"]
+            for phase, each in (phase_recipes(recipe) or {"": recipe}).items()
+        }
+        for name, recipe in arms.items()
+    }
+    assert trained == {
+        "answers": {"": 4}, "few-shot": {"": 0}, "untuned": {"sft": 0}, "sft": {"sft": 4},
+        "redis": {"sft": 4, "orpo": 5},
+    }  # fmt: skip
+    assert {name: recipe.inference.mode for name, recipe in arms.items()} == {
+        "answers": "direct", "few-shot": "direct", "untuned": "search", "sft": "search",
+        "redis": "search",
+    }  # fmt: skip

@@ -180,6 +180,32 @@ def test_the_student_keeps_its_search_and_the_room_for_applications(root: Path) 
     assert summary["controls"][TASK]["solver"] == {"correct": 4, "questions": 4}
 
 
+def test_the_report_counts_all_phases_and_has_the_controls(root: Path) -> None:
+    from rich.console import Console
+
+    from limbeck.report import results_table
+    from limbeck.report.collect import collect
+
+    [method] = collect(root).methods
+    parts = [
+        json.loads((root / place / "training.json").read_text())
+        for place in ("phases/sft/student", "student")
+    ]
+    assert method.training is not None
+    assert method.training.steps == 8
+    assert method.training.tokens_processed == sum(part["tokens_processed"] for part in parts)
+    steps, _ = method.curve("loss")
+    assert steps == list(range(1, 9))
+    assert method.curve("orpo")[0] == [5, 6, 7, 8]
+    page = (root / "report.html").read_text("utf-8")
+    assert page.count("no student</th>") == 3
+    console = Console(width=120)
+    with console.capture() as shown:
+        console.print(results_table(root))
+    assert "slot memoriser" in shown.get()
+    assert "100.0 %" in shown.get(), "the solver's"
+
+
 def test_what_stands_is_skipped_phase_by_phase(tmp_path: Path) -> None:
     out = tmp_path / "out"
     again, other = Log(), Log()
@@ -236,6 +262,28 @@ def test_phases_are_no_matter_of_one_method(tmp_path: Path) -> None:
     assert any(not torch.equal(first[name], base[name]) for name in base)
     card = json.loads((tmp_path / "student/limbeck.json").read_text())
     assert "search" not in card["inference"]
+
+
+def test_added_tokens_and_a_soft_prompt_go_on_with_the_adapter(tmp_path: Path) -> None:
+    """Rows that a phase trains are rows of the adapter, and the next finds them under their ids."""
+    train = {"use_peft": True, "lora_r": 2, "merge_adapter": False, "max_steps": 2}
+    recipe = answer_only(
+        student=STUDENT, output_dir=str(tmp_path), data={"tasks": ["coin_flip"], "examples": 20},
+        prepare={"template": "answer-first-pure", "soft_prompt": 2},
+        train={**train, "objectives": [{"name": "cross_entropy"}], "learning_rate": 1e-2},
+        phases={"first": {}, "still": {"train": {"learning_rate": 0.0}}},
+        evaluate={"questions": 2, "max_new_tokens": 3},
+    )  # fmt: skip
+    limbeck.run(recipe)
+    first, last = adapter(tmp_path / "phases/first/student"), adapter(tmp_path / "student")
+    rows = [name for name in first if "token" in name]
+    assert rows
+    assert all(torch.equal(first[name], last[name]) for name in first)
+    tokens = [
+        json.loads((tmp_path / place / "tokenizer.json").read_text())["added_tokens"]
+        for place in ("phases/first/prepared/tokenizer", "prepared/tokenizer", "student")
+    ]
+    assert tokens[0] == tokens[1] == tokens[2]
 
 
 def test_an_untrained_arm_trains_nothing_and_can_be_asked(tmp_path: Path) -> None:
@@ -321,3 +369,15 @@ def test_rules_that_nobody_has_are_refused(
     text = json.dumps(sections).replace("{dir}", str(tmp_path))
     with pytest.raises((InputError, RecipeError), match=fault):
         plan([redis(student=STUDENT, output_dir=str(tmp_path / "out"), **json.loads(text))])
+
+
+def test_the_example_runs_with_a_tiny_student(tmp_path: Path) -> None:
+    small = [
+        f"output_dir={tmp_path / 'out'}", f"student={json.dumps(STUDENT)}", "data.examples=24",
+        "data.tasks=[acre, 'miniscan:demonstrations=8:names=3:functions=2']", "train.max_steps=1",
+        "evaluate.questions=2", "evaluate.max_new_tokens=4", "inference.hypotheses=2",
+    ]  # fmt: skip
+    page = limbeck.run(Path(__file__).parents[2] / "examples/redis.yaml", overrides=small)
+    assert page.exists()
+    counts = json.loads((tmp_path / "out/rules/counts.json").read_text())
+    assert counts.keys() == {"acre", "miniscan"}
