@@ -411,9 +411,11 @@ def _fields(section: type[Section], path: tuple[str | int, ...]) -> list[str]:
 
 
 def _sections(annotation: Any) -> Iterator[type[Section]]:
-    if isinstance(annotation, type) and issubclass(annotation, Section):
+    arguments = get_args(annotation)
+    # What has arguments is no class, though Python 3.10 takes `tuple[…]` for one.
+    if not arguments and isinstance(annotation, type) and issubclass(annotation, Section):
         yield annotation
-    for argument in get_args(annotation):
+    for argument in arguments:
         yield from _sections(argument)
 
 

@@ -49,13 +49,16 @@ class Domains:
         order = np.random.default_rng(seed).permutation(len(first))
         return replace(self, numbers=self.numbers[first][order][own])
 
-    def of(self, example_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the numbers of the domains of examples that have one.
+    def of(self, example_ids: NDArray[np.int64], otherwise: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the numbers of the domains of some examples.
 
         Args:
             example_ids: int64 `[E]`.
+            otherwise: int64 `[E]`, what those get that are not among these domains' examples.
         """
-        return self.numbers[np.searchsorted(self.example_ids, example_ids)]
+        places = np.searchsorted(self.example_ids, example_ids).clip(max=len(self.example_ids) - 1)
+        is_known = self.example_ids[places] == example_ids
+        return np.where(is_known, self.numbers[places], otherwise)
 
 
 def read_domains(

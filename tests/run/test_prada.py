@@ -112,7 +112,7 @@ def test_the_ablations_are_arms_of_one_method() -> None:
         )
         for name, each in arms.items()
     }
-    target = ("arithmetic:steps=4",)
+    target = ("arithmetic_harbour",)
     assert found == {
         "source-only": (0, 0, None, target),
         "prompt": (16, 0, None, target),
@@ -121,6 +121,19 @@ def test_the_ablations_are_arms_of_one_method() -> None:
         "permuted-domains": (16, 0.1, "permuted", target),
         "oracle": (16, 0, None, ()),
     }
+
+
+def test_a_base_reads_every_domain_and_the_prompts_too(tmp_path: Path) -> None:
+    changes = [
+        f"output_dir={tmp_path}", "data.examples=24", "train.max_steps=1", "evaluate.questions=1",
+        "evaluate.max_new_tokens=2", "student.config.num_hidden_layers=1",
+    ]  # fmt: skip
+    limbeck.run(Path(__file__).parents[2] / "examples/base.yaml", overrides=changes)
+    manifest = Manifest.load(tmp_path / "prepared")
+    assert len(manifest.domains) == 6
+    training = json.loads((tmp_path / "student/training.json").read_text("utf-8"))
+    # Of every example all is predicted but its first token.
+    assert training["tokens_trained"] + training["examples_seen"] == training["tokens_processed"]
 
 
 def test_the_twelve_sets_are_in_four_categories() -> None:

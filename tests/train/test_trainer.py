@@ -1,13 +1,12 @@
 """The Trainer's arithmetic over micro-batches, processes and interruptions."""
 
 import json
-import os
-import socket
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from tests.train.conftest import tiny_model
+from tests.train.ranks import in_two_processes
 
 from limbeck.data import load_prepared
 from limbeck.errors import InputError
@@ -173,15 +172,7 @@ SGD = {
 }  # fmt: skip
 
 
-def run_rank(rank, port, prepared, targets, output_dir):
-    """One of two processes, forked: what the parent knows of its own must be forgotten."""
-    from accelerate.state import AcceleratorState
-
-    AcceleratorState._reset_state(reset_partial_state=True)
-    os.environ |= {
-        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-    }  # fmt: skip
+def run_rank(rank, prepared, targets, output_dir):
     trainer = make_trainer(
         prepared, targets, output_dir, **SGD, per_device_train_batch_size=2, ddp_backend="gloo",
         accelerator_config={"even_batches": False},
@@ -190,19 +181,13 @@ def run_rank(rank, port, prepared, targets, output_dir):
     trainer.train()
     if rank == 0:
         torch.save([weights(trainer), trainer.state.log_history], output_dir / "rank0.pt")
-    torch.distributed.destroy_process_group()
 
 
 def test_two_processes_equal_one(prepared, targets, tmp_path):
     """Rank 0 sees two rows, rank 1 the third: unequal shares of one global normalizer."""
     one = make_trainer(prepared, targets, tmp_path, **SGD, per_device_train_batch_size=3)
     one.train()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.start_processes(
-        run_rank, (port, prepared, targets, tmp_path), nprocs=2, start_method="fork"
-    )
+    in_two_processes(run_rank, prepared, targets, tmp_path)
     state, history = torch.load(tmp_path / "rank0.pt", weights_only=True)
     assert_equal(weights(one), state, rtol=1e-4, atol=1e-6)
     for key in ("loss", "cross_entropy", "semantic_alignment", "cosine", "trained_share"):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import socket
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from tests.train.conftest import tiny_model
+from tests.train.ranks import in_two_processes
 
 from limbeck.data import Layout
 from limbeck.domains import Domains, read_domains, unlabelled_domains
@@ -163,24 +161,19 @@ def trained(output_dir, **changes) -> dict[str, torch.Tensor]:
     return weights(run)
 
 
-def run_rank(rank, port, output_dir, changes) -> None:
-    """One of two processes, forked: what the parent knows of its own must be forgotten."""
-    from accelerate.state import AcceleratorState
+def trained_by_two(output_dir, **changes) -> dict[str, torch.Tensor]:
+    def train(rank: int) -> None:
+        run = make_trainer(
+            output_dir, **TRAJECTORY, **changes, gradient_accumulation_steps=len(ROWS) // 2,
+            ddp_backend="gloo",
+        )  # fmt: skip
+        assert run.accelerator.num_processes == 2
+        run.train()
+        if rank == 0:
+            torch.save(weights(run), output_dir / "rank0.pt")
 
-    AcceleratorState._reset_state(reset_partial_state=True)
-    os.environ |= {
-        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-    }  # fmt: skip
-    run = make_trainer(
-        output_dir, **TRAJECTORY, **changes, gradient_accumulation_steps=len(ROWS) // 2,
-        ddp_backend="gloo",
-    )  # fmt: skip
-    assert run.accelerator.num_processes == 2
-    run.train()
-    if rank == 0:
-        torch.save(weights(run), output_dir / "rank0.pt")
-    torch.distributed.destroy_process_group()
+    in_two_processes(train)
+    return torch.load(output_dir / "rank0.pt", weights_only=True)
 
 
 def distance(run: dict, truth: dict, start: dict) -> float:
@@ -193,16 +186,6 @@ def distance(run: dict, truth: dict, start: dict) -> float:
     parts = {name.partition(".")[0] for name in truth}
     assert parts == {"model", "lm_head", "objectives", "soft_prompt"}
     return max((norm(run, truth, part) / norm(truth, start, part)).item() for part in parts)
-
-
-def trained_by_two(output_dir, **changes) -> dict[str, torch.Tensor]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.start_processes(
-        run_rank, (port, output_dir, changes), nprocs=2, start_method="fork"
-    )
-    return torch.load(output_dir / "rank0.pt", weights_only=True)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +281,10 @@ def test_a_permutation_keeps_every_count_and_says_nothing_of_the_own_domain() ->
     # The two examples of a pair have one id, and stay together.
     pairs = Domains(NAMES, np.repeat(ids, 2), np.repeat(numbers, 2)).dealt_out_again(0)
     np.testing.assert_array_equal(pairs.numbers, np.repeat(dealt.numbers, 2))
-    np.testing.assert_array_equal(pairs.of(ids[5:9]), dealt.numbers[5:9])
+    # An id that none of them has, before, between or behind theirs, keeps what it is given.
+    asked, own = np.array([-3, 15, 16, 18, 90_000]), np.array([7, 7, 8, 7, 9])
+    five, six = dealt.numbers[5:7]
+    assert pairs.of(asked, otherwise=own).tolist() == [7, five, 8, six, 9]
 
 
 def test_examples_without_a_domain_are_dealt_none() -> None:

@@ -19,7 +19,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limbeck.data import NO_DOMAIN
 from limbeck.domains import Domains
 from limbeck.errors import InputError
 from limbeck.layers import LAST
@@ -142,10 +141,9 @@ class DomainAdversarialTerm(Term):
             (int64): where each chosen example's question ends; `classes` (int64), one each.
         """
         classes_K, weights_K = self._tables
-        domain_E = layout.domains.copy()
+        domain_E = layout.domains
         if self.control == "permuted":
-            has_domain = domain_E != NO_DOMAIN
-            domain_E[has_domain] = self._known.of(layout.example_ids[has_domain])
+            domain_E = self._known.of(layout.example_ids, otherwise=domain_E)
         domain_N = np.where(layout.examples >= 0, domain_E[layout.examples], -1)
         tokens_M = np.flatnonzero((layout.span_kinds == _QUESTION) & (domain_N >= 0))
         example_M = layout.examples[tokens_M]

@@ -36,7 +36,9 @@ def _arrow(_before: str, event: str, after: str) -> str:
 
 @dataclass(frozen=True)
 class MoreOrFewer(Task[str, str]):
-    """How many more or fewer each event of a story leaves. The state is what was said so far.
+    """How many there are at first, and how many more or fewer after each event.
+
+    The state is what was said so far.
 
     Args:
         events: How many a question has, 2 to 20.
@@ -53,18 +55,19 @@ class MoreOrFewer(Task[str, str]):
         """Write a random question."""
         surface = rng.choice(STORIES)
         who, what = rng.choice(surface.who), rng.choice(surface.what)
-        text = surface.opening.format(who=who, what=what, number="some")
+        text = surface.opening.format(who=who, what=what, number=rng.randint(0, 20))
         for _ in range(self.events):
             verb = rng.choice(surface.gains + surface.losses)
             text += surface.change.format(verb=verb, number=rng.randint(1, 5))
         return text + _CLOSING
 
     def read(self, question: str) -> Chain[str, str]:
-        """Read the events, each the verb and its number, in the order of the text."""
+        """Read the first number, and the events, each a verb and its number as they stand there."""
         events = [found.group() for found in _EVENT.finditer(question)]
-        if not question.endswith(_CLOSING) or not events:
+        first = re.search(r"\d+", question)
+        if not question.endswith(_CLOSING) or not events or first is None:
             raise ValueError(f"not a question of {self.name}: {question!r}")
-        return Chain("", events)
+        return Chain(f"{first.group()} at first", events)
 
     def apply(self, state: str, operation: str) -> str:
         """Append what the event does."""
@@ -76,7 +79,7 @@ class MoreOrFewer(Task[str, str]):
 
     def _said(self, state: str, operation: str, *, is_gain: bool) -> str:
         [number] = re.findall(r"\d+", operation)
-        return f"{state}, {number} {_MORE if is_gain else _FEWER}".removeprefix(", ")
+        return f"{state}, {number} {_MORE if is_gain else _FEWER}"
 
     def fact(self, state: str, operation: str) -> str:  # noqa: ARG002 (the same after any words)
         """Say the event."""

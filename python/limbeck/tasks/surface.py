@@ -97,11 +97,11 @@ GAME = Surface(
     what=("crowns", "goals", "points", "rings", "stars", "tokens"),
 )
 HARBOUR = Surface(
-    gains=("arrive", "dock"),
-    losses=("depart", "sail"),
-    opening="At dawn {number} {what} lie at {who}",
-    change=". Then {number} {verb}",
-    closing=". How many lie there at dusk?",
+    gains=("enter", "dock"),
+    losses=("exit", "sail"),
+    opening="The harbour of {who} holds {number} {what}",
+    change="; {number} {verb}",
+    closing=". How many {what} are there?",
     who=_PLACES,
     what=("barges", "boats", "ferries", "ships", "tugs", "yachts"),
 )
