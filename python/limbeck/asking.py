@@ -45,9 +45,22 @@ class Answered:
 
 
 def stored_inference(card: Mapping[str, Any]) -> Inference:
-    """How a student is asked by default: as its `limbeck.json` says."""
+    """How a student is asked by default: as its `limbeck.json` says.
+
+    Raises:
+        InputError: It says something else than a search has.
+    """
+    from limbeck.config import RecipeError, check
+
     search = card["inference"].get("search")
-    return Inference() if search is None else Inference(mode="search", **search)
+    if search is None:
+        return Inference()
+    try:
+        return check(Inference, {**search, "mode": "search"})
+    except RecipeError as error:
+        raise InputError(
+            f"limbeck.json: inference.search.{error}; restore it as `limbeck train` wrote it"
+        ) from None
 
 
 class Asking:
@@ -83,6 +96,12 @@ class Asking:
         self._served = directory / ".served"
         if self.inference.mode == "search":
             _refuse_samples(settings)
+        elif self.inference != Inference():
+            warnings.warn(
+                "evaluate.inference: hypotheses, temperatures and scoring have no effect on an "
+                "answer that is written straight away; set `mode: search`",
+                stacklevel=3,
+            )
         self._generator = None if settings.server is not None else Generator(student)
 
     @property

@@ -215,13 +215,13 @@ def prepare(
     from limbeck.config import Prepare, Train, check
     from limbeck.prepare import few_steps, summary
     from limbeck.prepare import prepare as prepare_records
-    from limbeck.recipes.load import load_stage, override
+    from limbeck.recipes.load import load_training, override
     from limbeck.sources import Source
 
     # Else Python's last collection walks all that the imports made: 26 ms of a run's 378 ms of
     # processor time without records.
     atexit.register(gc.freeze)
-    whole = load_stage(recipe) if recipe else None
+    whole = load_training(recipe) if recipe else None
     chosen: dict[str, Any] = {
         "template": template,
         "eos_token": eos_token,
@@ -299,8 +299,10 @@ def train(
 ) -> None:
     """Train a student on prepared rows."""
     from limbeck.config import Train
+    from limbeck.recipes.load import load_training
     from limbeck.train import train as train_student
 
+    inference = load_training(recipe).inference if recipe else None
     settings = _section(Train(), "train", recipe, overrides)
     with bar("train") as progress:
         path = train_student(
@@ -310,6 +312,7 @@ def train(
             settings=settings,
             targets=targets,
             method=method,
+            inference=inference,
             seed=seed,
             progress=progress,
         )

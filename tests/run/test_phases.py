@@ -334,6 +334,23 @@ def test_a_fault_in_a_file_has_its_line(tmp_path: Path) -> None:
     assert (orpo.train.arguments["max_steps"], orpo.train.arguments["learning_rate"]) == (3, 1e-6)
 
 
+def test_single_stages_refuse_a_recipe_with_phases(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from limbeck.cli import app
+
+    file = tmp_path / "redis.yaml"
+    file.write_text("method: redis\n")
+    for command in (
+        ["prepare", "r.jsonl", "--tokenizer", "t"],
+        ["train", "prepared", "--student", "s"],
+    ):
+        asked = [*command, "--output-dir", str(tmp_path / "out"), "--recipe", str(file)]
+        fault = CliRunner().invoke(app, asked).exception
+        assert isinstance(fault, InputError)
+        assert "phases: sft, orpo: a stage of its own is of one training" in str(fault)
+
+
 def test_another_rank_is_no_continuation(tmp_path: Path) -> None:
     recipe = tiny(tmp_path, phases={"orpo": {"train": {"lora_r": 2}}})
     with pytest.raises(InputError, match=r"train\.lora_r: 2, but the adapter .* has 4"):

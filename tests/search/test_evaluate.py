@@ -138,3 +138,16 @@ def test_generate_answers_a_question_only_straight_away(scripted_student, tasks,
     elsewhere = direct.model_copy(update={"server": Endpoint(model="m", base_url=server.url)})
     with pytest.raises(InputError, match=r"server: a student is asked here"):
         generate(student, ["?"], settings=elsewhere)
+
+
+def test_settings_of_a_search_have_no_effect_without_one(scripted_student, tasks, asked, tmp_path):
+    student = scripted_student(rule_prompt(tasks[0]), "xs")
+    settings = Evaluate(inference=Inference(mode="direct", hypotheses=3), max_new_tokens=2)
+    with pytest.warns(UserWarning, match=r"have no effect on an answer .* straight away"):
+        evaluate(student, tasks=[asked], output_dir=tmp_path / "out", settings=settings)
+
+
+def test_a_damaged_card_is_said(scripted_student, tasks, asked, tmp_path):
+    student = scripted_student(rule_prompt(tasks[0]), "xs", search={"hypotheses": 0})
+    with pytest.raises(InputError, match=r"limbeck.json: inference.search.hypotheses: .*restore"):
+        evaluate(student, tasks=[asked], output_dir=tmp_path, settings=Evaluate())

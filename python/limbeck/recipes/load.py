@@ -93,6 +93,21 @@ def load_stage(path: Path) -> Recipe:
         raise InputError(f"{place_of(error.path, places)}{error}") from None
 
 
+def load_training(path: Path) -> Recipe:
+    """The recipe of a file for the stages of one training, which a recipe with phases is not.
+
+    Raises:
+        InputError: As `load_stage`; or the recipe has phases.
+    """
+    recipe = load_stage(path)
+    if recipe.phases:
+        raise InputError(
+            f"{path}: phases: {', '.join(recipe.phases)}: a stage of its own is of one training; "
+            "use `limbeck run`, or write what a phase needs into a recipe without phases"
+        )
+    return recipe
+
+
 def override(section: SectionT, overrides: Sequence[str]) -> SectionT:
     """A section with `key.sub=value` changes, checked when all of them are made.
 
