@@ -61,6 +61,34 @@ def adapter_config(
     )
 
 
+def check_continued(model: Any, settings: Train, token_ids: Sequence[int]) -> None:
+    """Refuse a recipe that asks for another adapter than the one it goes on from.
+
+    Args:
+        model: The student with its adapter, loaded to be trained.
+        settings: The recipe's `train` section.
+        token_ids: Ids of the tokens whose rows are trained.
+
+    Raises:
+        InputError: Rank, scale or dropout differ, or tokens were added since.
+    """
+    config = model.peft_config[model.active_adapter]
+    for key, own in (("lora_r", "r"), ("lora_alpha", "lora_alpha"), ("lora_dropout",) * 2):
+        asked, has = getattr(settings, key), getattr(config, own, None)
+        if has is not None and asked != has:
+            raise InputError(
+                f"train.{key}: {asked}, but the adapter that training goes on from has {has}; make "
+                "them the same, or start from a merged student"
+            )
+    rows = getattr(config, "trainable_token_indices", None) or getattr(config, "token_indices", [])
+    known = {row for each in (rows.values() if isinstance(rows, dict) else [rows]) for row in each}
+    if missing := set(token_ids) - known:
+        raise InputError(
+            f"prepare.template: adds {len(missing)} tokens whose rows the adapter that training "
+            "goes on from does not train; let the phases have the same added tokens"
+        )
+
+
 def _token_rows(
     model: Any, token_ids: Sequence[int], unwritten: Collection[int]
 ) -> dict[str, list[int]]:

@@ -37,10 +37,12 @@ def answers(
         as_json: JSON lines with tokens and seeds, in place of what the student wrote.
 
     Raises:
-        InputError: The directory is no trained student, or a prompt leaves no room for an answer.
+        InputError: The directory is no trained student, it answers by a search, or a prompt leaves
+            no room for an answer.
     """
-    from limbeck.generate import Generator
+    from limbeck.generate import Generator, refuse_search
 
+    refuse_search(student, settings)
     told, put = tee(asked)
     generator = Generator(student)
     stream = generator.stream((each.question for each in put), settings=settings, seed=seed)

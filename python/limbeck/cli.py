@@ -15,6 +15,7 @@ import typer
 
 from limbeck.console import bar, err, listening, out, print_whole, watching
 from limbeck.errors import InputError, UnfinishedError
+from limbeck.score_command import RecipeFile, score
 from limbeck.visible import visible
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ Overrides = Annotated[
     typer.Argument(help="key.sub=value changes to the recipe.", metavar="KEY=VALUE"),
 ]
 OutputDir = Annotated[Path, typer.Option("--output-dir", help="Directory to write.")]
-RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="Recipe whose section applies.")]
 
 
 def main() -> None:
@@ -215,13 +215,13 @@ def prepare(
     from limbeck.config import Prepare, Train, check
     from limbeck.prepare import few_steps, summary
     from limbeck.prepare import prepare as prepare_records
-    from limbeck.recipes.load import load_stage, override
+    from limbeck.recipes.load import load_training, override
     from limbeck.sources import Source
 
     # Else Python's last collection walks all that the imports made: 26 ms of a run's 378 ms of
     # processor time without records.
     atexit.register(gc.freeze)
-    whole = load_stage(recipe) if recipe else None
+    whole = load_training(recipe) if recipe else None
     chosen: dict[str, Any] = {
         "template": template,
         "eos_token": eos_token,
@@ -299,8 +299,10 @@ def train(
 ) -> None:
     """Train a student on prepared rows."""
     from limbeck.config import Train
+    from limbeck.recipes.load import load_training
     from limbeck.train import train as train_student
 
+    inference = load_training(recipe).inference if recipe else None
     settings = _section(Train(), "train", recipe, overrides)
     with bar("train") as progress:
         path = train_student(
@@ -310,6 +312,7 @@ def train(
             settings=settings,
             targets=targets,
             method=method,
+            inference=inference,
             seed=seed,
             progress=progress,
         )
@@ -432,26 +435,7 @@ def compare(
         sys.exit(1)
 
 
-@app.command()
-def score(
-    hypotheses: Annotated[Path, typer.Argument(help="Rules that a teacher proposed, JSON lines.")],
-    tasks: Annotated[Path, typer.Option(help="Directory of their task files.")],
-    output: Annotated[Path | None, typer.Option(help="Each rule with its score.")] = None,
-    training_dir: Annotated[
-        Path | None, typer.Option(help="Examples and preference pairs of ReDis.")
-    ] = None,
-) -> None:
-    """Run rules of induction on their demonstrations, and say how many satisfy them."""
-    from limbeck.induction import score as score_rules
-    from limbeck.induction import summarize, training_data, write_training_data
-    from limbeck.induction.console import score_table, training_table
-
-    scored = score_rules(hypotheses, tasks=tasks, output=output)
-    out().print(score_table(summarize(scored)), width=max(out().width, 100))
-    if training_dir is not None:
-        data = training_data(scored)
-        write_training_data(data, training_dir)
-        out().print(training_table(data.counts), width=max(out().width, 100))
+app.command()(score)
 
 
 @app.command()

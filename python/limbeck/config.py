@@ -22,6 +22,9 @@ from pydantic import (
 
 from limbeck.errors import InputError
 from limbeck.filters import NAMES, SECTIONS, AnswerMismatch, ExactDuplicate, Filter
+from limbeck.inference import Inference
+from limbeck.phases import Phase
+from limbeck.rules import Rules
 from limbeck.section import Section
 from limbeck.sources import Data, spell
 from limbeck.teachers import Endpoint, LocalModel
@@ -229,6 +232,12 @@ class Evaluate(Section):
         None, ge=1, description="default: what the training data of the student call for"
     )
     batch_size: int = Field(64, ge=1)
+    inference: Inference | None = Field(
+        None, description="how the student is asked; default: as is stored with it"
+    )
+    server: Endpoint | None = Field(
+        None, description="an endpoint that serves the student; default: it runs here"
+    )
     seed: int | None = Field(
         None, ge=0, description="of the questions and samples; default: the recipe's"
     )
@@ -283,7 +292,13 @@ class Route(Section):
 
 
 class Recipe(Section):
-    """A complete run of one method: how a record becomes text, trains, and is answered."""
+    """A complete run of one method: how a record becomes text, trains, and is answered.
+
+    Attributes:
+        phases: Trainings that follow each other, by name; of each what differs from the recipe's
+            `data`, `prepare` and `train`. None takes a method's phase out. Without any there is one
+            training, as these sections say.
+    """
 
     method: str
     student: str | StudentSpec
@@ -291,13 +306,26 @@ class Recipe(Section):
     seed: int = Field(0, ge=0)
     data: Data
     teacher: AnyTeacher = Teacher()
+    rules: Rules = Rules()
     prepare: Prepare = Prepare()
     route: Route = Route()
     targets: Targets = Targets()
     train: Train = Train()
+    phases: dict[str, Phase | None] = Field({})
+    inference: Inference = Inference()
     evaluate: Evaluate = Evaluate()
     probe: Probe = Probe()
     report: Report = Report()
+
+    @field_validator("phases")
+    @classmethod
+    def _places(cls, phases: dict[str, Phase | None]) -> dict[str, Phase | None]:
+        for name in phases:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+                raise ValueError(f"{name!r} makes no directory; use letters, digits, _ and -")
+        if phases and not any(phases.values()):
+            raise ValueError("every phase is taken out; leave one")
+        return phases
 
     @property
     def needs_targets(self) -> bool:
@@ -365,7 +393,7 @@ def _is_branch(key: str | int) -> bool:
     return key in _BRANCHES or (isinstance(key, str) and key.startswith("tuple["))
 
 
-_BRANCHES = {"str", "Source", "StudentSpec", "TemplateSpec", *NAMES, *TEACHERS}
+_BRANCHES = {"str", "Phase", "Source", "StudentSpec", "TemplateSpec", *NAMES, *TEACHERS}
 
 
 def _fields(section: type[Section], path: tuple[str | int, ...]) -> list[str]:

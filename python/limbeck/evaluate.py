@@ -6,19 +6,21 @@ limbeck evaluate STUDENT --tasks …, the `evaluate` stage of `limbeck run`, or 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from limbeck.asking import Answered, Asking
 from limbeck.errors import InputError
+from limbeck.search.asked import is_induction
+from limbeck.search.controls import Control, controls_of
+from limbeck.search.evaluate import SearchSummary
 from limbeck.summarize import TaskSummary, summarize
 from limbeck.tasks import Question, load
-from limbeck.tasks.answers import parse
 
 if TYPE_CHECKING:
     from limbeck.config import Evaluate
-    from limbeck.generate import Generation
 
 __all__ = ["Summary", "TaskSummary", "evaluate", "table"]
 
@@ -38,6 +40,8 @@ class Summary:
         tasks: The result of each task.
         validation: The result of each task on the questions that were held out of its training;
             these chose the checkpoint and may choose settings, the tests may not.
+        controls: Of each induction task, what answers without a student get right.
+        searches: Of each task that a search has answered, its rules and what they took.
     """
 
     student: str
@@ -47,6 +51,8 @@ class Summary:
     split: str
     tasks: dict[str, TaskSummary]
     validation: dict[str, TaskSummary]
+    controls: dict[str, dict[str, Control]] = field(default_factory=dict)
+    searches: dict[str, SearchSummary] = field(default_factory=dict)
 
 
 def evaluate(
@@ -62,7 +68,8 @@ def evaluate(
     """Measure a student's accuracy.
 
     Writes `results.jsonl`, one line an answer with its prompt and seed, and `summary.json`; where
-    questions were held out of training, their answers stand in `validation.jsonl`.
+    questions were held out of training, their answers stand in `validation.jsonl`; where a search
+    answered, the rules of each task with their scores in `search.jsonl`.
 
     Args:
         student: A student's directory, as `limbeck train` writes it.
@@ -76,39 +83,42 @@ def evaluate(
 
     Raises:
         InputError: A task is unknown, a record malformed, the directory no trained student, or
-            the validation split is asked for and empty.
+            the validation split is asked for and empty; or a search is to answer what is no
+            induction task.
+        UnfinishedError: A server did not answer; the same call goes on.
     """
-    from limbeck.generate import Generator
+    from limbeck.generate import read_card
 
     seed = seed if settings.seed is None else settings.seed
+    card = read_card(Path(student))
     if settings.split == "validation":
         questions, held_out = _some(held_out), ()
     else:
         questions = _questions(tasks, settings.questions, seed)
-    generator = Generator(student)
-
-    def answered(asked: Sequence[Question]) -> list[dict[str, Any]]:
-        texts = [question.question for question in asked]
-        found = generator.generate(texts, settings=settings, seed=seed, progress=progress)
-        return list(_rows(asked, found))
-
-    rows, validation = answered(questions), answered(held_out)
+    asking = Asking(
+        student, card, settings, seed=seed, directory=Path(output_dir), progress=progress
+    )
+    found = asking.ask(questions)
+    validation = asking.ask(_askable(held_out, asking))
     summary = Summary(
         student=str(student),
-        method=generator.method,
-        decoding=asdict(generator.decoding(settings)),
+        method=card.get("method", ""),
+        decoding=asking.decoding,
         seed=seed,
         split=settings.split,
-        tasks=summarize(rows, votes_of=settings.vote),
-        validation=summarize(validation, votes_of=settings.vote),
+        tasks=summarize(found.rows, votes_of=settings.vote),
+        validation=summarize(validation.rows, votes_of=settings.vote),
+        controls=controls_of(questions, tasks, seed=seed),
+        searches=found.searches,
     )
-    _write(Path(output_dir), rows, validation, summary)
+    _write(Path(output_dir), found, validation, summary)
+    asking.close()
     return summary
 
 
 def table(summary: Summary) -> str:
-    """Return a summary as lines of text, one a task and one a task's vote."""
-    width = max(12, *map(len, summary.tasks))
+    """Return a summary as lines of text, one a task, its vote and its controls."""
+    width = max(16, *map(len, summary.tasks))
     lines = [f"{'task':{width}}  accuracy  95 % interval  chance  tokens/answer  correct"]
     for name, task in summary.tasks.items():
         lines.append(
@@ -121,6 +131,15 @@ def table(summary: Summary) -> str:
                 f"{indented:{width}}  {vote.accuracy:8.1%}  {vote.low:5.1%} – {vote.high:5.1%}"
                 f"  {'':6}  {vote.tokens_per_vote:13.1f}  {vote.correct}/{vote.votes}"
             )
+        for control, count in summary.controls.get(name, {}).items():
+            share = count.correct / count.questions
+            indented = f"  {control}"
+            lines.append(
+                f"{indented:{width}}  {share:8.1%}  {'':15}  {'':6}  {'':13}"
+                f"  {count.correct}/{count.questions}"
+            )
+        if (search := summary.searches.get(name)) is not None:
+            lines.append(f"  {search}")
     return "\n".join(lines)
 
 
@@ -140,61 +159,26 @@ def _some(held_out: Sequence[Question]) -> Sequence[Question]:
     return held_out
 
 
-def judge(question: Question, answer: str | None) -> tuple[str | None, bool]:
-    """Return an answer as its task's kind has it, and whether it is right.
-
-    Args:
-        question: What was asked.
-        answer: What was read of the student's text; None where nothing could be.
-    """
-    from limbeck._native import answers_equal
-
-    if answer is None:
-        return None, False
-    parsed = parse(question.kind, answer, question.question)
-    return parsed, answers_equal(parsed, question.answer)
+def _askable(held_out: Sequence[Question], asking: Asking) -> Sequence[Question]:
+    """Of held-out questions those that can be asked: of training data a search answers none."""
+    if asking.inference.mode == "direct":
+        return held_out
+    return [question for question in held_out if is_induction(question)]
 
 
-def _rows(
-    questions: Sequence[Question], generations: Sequence[Generation]
-) -> Iterator[dict[str, Any]]:
-    """Yield a line of `results.jsonl` for each answer."""
-    for generation in generations:
-        question = questions[generation.question]
-        answer, correct = judge(question, generation.answer)
-        yield {
-            "task": question.task,
-            "id": question.id,
-            "question": question.question,
-            "prompt": generation.prompt,
-            "prompt_tokens": generation.prompt_tokens,
-            "gold": question.answer,
-            "sample": generation.sample,
-            "seed": generation.seed,
-            "way": generation.way,
-            "text": generation.text,
-            "answer": answer,
-            "correct": correct,
-            "tokens_generated": generation.tokens_generated,
-        }
-
-
-def _write(
-    directory: Path,
-    rows: Sequence[dict[str, Any]],
-    validation: Sequence[dict[str, Any]],
-    summary: Summary,
-) -> None:
+def _write(directory: Path, found: Answered, validation: Answered, summary: Summary) -> None:
     """Write the files beside and rename them, so that a summary always has its results."""
     directory.mkdir(parents=True, exist_ok=True)
     total = directory / "summary.json"
-    fresh = {directory / "results.jsonl": _lines(rows)}
-    if validation:
-        fresh[directory / "validation.jsonl"] = _lines(validation)
+    fresh = {directory / "results.jsonl": _lines(found.rows)}
+    if validation.rows:
+        fresh[directory / "validation.jsonl"] = _lines(validation.rows)
+    if found.rules:
+        fresh[directory / "search.jsonl"] = _lines(found.rules)
     fresh[total] = json.dumps(asdict(summary), indent=2, ensure_ascii=False) + "\n"
     for path, text in fresh.items():
         path.with_name(f".{path.name}.tmp").write_text(text, "utf-8")
-    for old in (total, directory / "validation.jsonl"):
+    for old in (total, directory / "validation.jsonl", directory / "search.jsonl"):
         old.unlink(missing_ok=True)
     for path in fresh:
         path.with_name(f".{path.name}.tmp").replace(path)

@@ -9,20 +9,17 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from limbeck.config import Evaluate
+from limbeck.continuations import continuations, seeded
 from limbeck.errors import InputError
 from limbeck.reading import ORDERS, Reader
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["Decoding", "Generation", "Generator", "generate"]
+__all__ = ["Decoding", "Generation", "Generator", "generate", "read_card", "refuse_search"]
 
 Progress = Callable[[int, int, str], None]
 
@@ -102,8 +99,10 @@ def generate(
         All samples of each question, in the order of the questions.
 
     Raises:
-        InputError: The directory is no trained student, or a prompt leaves no room for an answer.
+        InputError: The directory is no trained student, it answers by a search, or a prompt leaves
+            no room for an answer.
     """
+    refuse_search(student, settings)
     return Generator(student, device=device).generate(
         questions, settings=settings, seed=seed, progress=progress
     )
@@ -126,7 +125,7 @@ class Generator:
 
     def __init__(self, student: str | Path, *, device: str = "auto", model: Any = None) -> None:
         path = Path(student)
-        card = _card(path)  # refused before PyTorch is imported, which takes seconds
+        card = read_card(path)  # refused before PyTorch is imported, which takes seconds
 
         import torch
         from transformers import AutoTokenizer
@@ -195,7 +194,13 @@ class Generator:
         for sample in range(decoding.n_samples):
             with seeded(seed + sample, self._model.device):
                 for batch in batches:
-                    rows = self._continue([prompts[index] for index in batch], decoding)
+                    rows = self._written(
+                        [prompts[index] for index in batch],
+                        decoding.max_new_tokens,
+                        decoding.temperature,
+                        decoding.top_p,
+                        samples=1,
+                    )
                     for index, ids in zip(batch, rows, strict=True):
                         found[index, sample] = self._read(
                             first + index, sample, seed + sample, prompts[index], ids
@@ -227,6 +232,57 @@ class Generator:
                 yield found[at : at + settings.draws]
             first += len(batch)
 
+    def sample(
+        self,
+        questions: Sequence[str],
+        *,
+        samples: int,
+        temperature: float,
+        max_new_tokens: int | None = None,
+        batch_size: int = 64,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> list[list[Generation]]:
+        """Draw several answers to each question, the prompt of a question computed once for all.
+
+        Args:
+            questions: The questions.
+            samples: Answers to each.
+            temperature: Of sampling; 0 is greedy.
+            max_new_tokens: None is what the training data of the student call for.
+            batch_size: Answers generated together; of a question with more, so many at a time.
+            seed: Of sampling; the questions, their order and the batch size being the same.
+            progress: Told answers done, answers in all, and a text.
+
+        Returns:
+            The answers to each question.
+
+        Raises:
+            InputError: A prompt leaves no room for an answer.
+        """
+        limit = self.max_new_tokens if max_new_tokens is None else max_new_tokens
+        prompts = self._renderer.prompt_ids(list(questions))
+        self._check_room(prompts, limit)
+        order = sorted(range(len(prompts)), key=lambda index: (-len(prompts[index]), index))
+        size = max(1, batch_size // samples)
+        batches = [order[first : first + size] for first in range(0, len(order), size)]
+        found: list[list[Generation]] = [[] for _ in prompts]
+        done, total = 0, len(prompts) * samples
+        with seeded(seed, self._model.device):
+            for batch in batches:
+                for first in range(0, samples, batch_size):
+                    count = min(batch_size, samples - first)
+                    asked = [prompts[index] for index in batch]
+                    rows = self._written(asked, limit, temperature, 1.0, count)
+                    for place, ids in enumerate(rows):
+                        index = batch[place // count]
+                        own = found[index]
+                        own.append(self._read(index, len(own), seed, prompts[index], ids))
+                    done += len(rows)
+                    if progress is not None:
+                        progress(done, total, "answers")
+        return found
+
     def _check_room(
         self, prompts: Sequence[Sequence[int]], new_tokens: int, first: int = 0
     ) -> None:
@@ -239,17 +295,25 @@ class Generator:
                     "shorten the question"
                 )
 
-    def _continue(self, prompts: list[list[int]], decoding: Decoding) -> list[list[int]]:
+    def _written(
+        self,
+        prompts: list[list[int]],
+        max_new_tokens: int,
+        temperature: float,
+        top_p: float,
+        samples: int,
+    ) -> list[list[int]]:
         """Return the ids that the student writes after each prompt, the stop token included."""
         rows = continuations(
             self._model,
             self._tokenizer,
             prompts,
-            max_new_tokens=decoding.max_new_tokens,
-            temperature=decoding.temperature,
-            top_p=decoding.top_p,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
             stop_ids=self._reader.stop_ids,
             stop_string=self._reader.stop_string,
+            samples=samples,
         )
         return [self._reader.until_stop(row) for row in rows]
 
@@ -270,68 +334,39 @@ class Generator:
         )
 
 
-def continuations(
-    model: Any,
-    tokenizer: Any,
-    prompts: Sequence[Sequence[int]],
-    *,
-    max_new_tokens: int,
-    temperature: float,
-    top_p: float,
-    stop_ids: Sequence[int],
-    stop_string: str | None = None,
-) -> list[list[int]]:
-    """Return the ids that a model writes after each of some prompts, generated together.
+def refuse_search(student: str | Path, settings: Evaluate | None) -> None:
+    """Refuse what answers no single question: a search for rules, and a server.
 
     Args:
-        model: A causal model; its own decoding settings do not count.
-        tokenizer: Needed to see a stop string.
-        prompts: Token ids.
-        max_new_tokens: Where a text that does not end is cut off.
-        temperature: 0 is greedy.
-        top_p: Mass of the likeliest tokens that are sampled from.
-        stop_ids: Tokens that end a text; the first of them also pads.
-        stop_string: Text that ends one.
+        student: Its directory.
+        settings: How it is to be asked.
 
-    Returns:
-        A row for each prompt, with its stop token, and with padding where others are longer.
+    Raises:
+        InputError: The student searches and is not told to answer straight away, or is elsewhere.
     """
-    import torch
-    from transformers import GenerationConfig
+    from limbeck.asking import stored_inference
 
-    width = max(map(len, prompts))
-    padding = stop_ids[0]
-    # On the left, so that all prompts end in one column; the mask also gives the positions.
-    ids = torch.full((len(prompts), width), padding)
-    mask = torch.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(prompt)
-        mask[row, width - len(prompt) :] = 1
-    chosen: dict[str, Any] = {"do_sample": temperature > 0}
-    if temperature > 0:
-        chosen |= {"temperature": temperature, "top_p": top_p, "top_k": 0}
-    if stop_string:
-        chosen["stop_strings"] = stop_string
-    config = GenerationConfig(
-        max_new_tokens=max_new_tokens,
-        eos_token_id=list(stop_ids),
-        pad_token_id=padding,
-        use_cache=True,
-        **chosen,
-    )
-    with torch.inference_mode(), _undisturbed(model):
-        out = model.generate(
-            ids.to(model.device),
-            attention_mask=mask.to(model.device),
-            generation_config=config,
-            tokenizer=tokenizer,
+    asked = settings.inference if settings is not None else None
+    inference = asked or stored_inference(read_card(Path(student)))
+    if inference.mode == "search":
+        raise InputError(
+            f"student: {student}: answers induction tasks by searching a rule, which `limbeck "
+            "evaluate` does; for what it writes to a question straight away add `--set "
+            "inference.mode=direct`"
         )
-    rows: list[list[int]] = out[:, width:].tolist()
-    return rows
+    if settings is not None and settings.server is not None:
+        raise InputError("server: a student is asked here; leave it out, or use `limbeck evaluate`")
 
 
-def _card(path: Path) -> dict[str, Any]:
-    """Return `limbeck.json`, which says how the student was taught."""
+def read_card(path: Path) -> dict[str, Any]:
+    """Return `limbeck.json`, which says how a student was taught.
+
+    Args:
+        path: The student's directory.
+
+    Raises:
+        InputError: There is none, or it is no trained student's.
+    """
     from limbeck.model import INFO_FILE
 
     file = path / INFO_FILE
@@ -373,34 +408,3 @@ def _stop_ids(path: Path) -> list[int]:
             "restore the file as `limbeck train` wrote it"
         )
     return stops
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw under a seed and leave the caller's random state as it was."""
-    import torch
-
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _undisturbed(model: Any) -> Iterator[None]:
-    """Generate with a model that may be in training, and leave it as it was.
-
-    The settings alone decide: a checkpoint may carry a temperature or a penalty of its own.
-    """
-    from transformers import GenerationConfig
-
-    # What PEFT wraps has the settings; the wrapper passes them through.
-    inner = model.get_base_model() if hasattr(model, "peft_config") else model
-    was_training, own = model.training, inner.generation_config
-    model.eval()
-    inner.generation_config = GenerationConfig()
-    try:
-        yield
-    finally:
-        inner.generation_config = own
-        model.train(was_training)

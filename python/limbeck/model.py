@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,14 @@ def load_student(
     return model
 
 
+ADAPTER_FILE = "adapter_config.json"
+
+
+def is_adapter(directory: str | Path) -> bool:
+    """Whether a student's directory holds an adapter, and no whole model."""
+    return (Path(directory) / ADAPTER_FILE).is_file()
+
+
 def load_trained(directory: str | Path, *, tokenizer_length: int, dtype: torch.dtype | str) -> Any:
     """Load the model of a student's directory, an adapter merged into its base.
 
@@ -115,9 +124,30 @@ def load_trained(directory: str | Path, *, tokenizer_length: int, dtype: torch.d
     Raises:
         InputError: There is no such causal language model, or PEFT is missing for an adapter.
     """
-    adapter = Path(directory) / "adapter_config.json"
-    if not adapter.is_file():
+    if not is_adapter(directory):
         return load_student(directory, tokenizer_length=tokenizer_length, dtype=dtype)
+    adapted = load_adapter(directory, tokenizer_length=tokenizer_length, dtype=dtype)
+    return adapted.merge_and_unload()
+
+
+def load_adapter(
+    directory: str | Path,
+    *,
+    tokenizer_length: int,
+    dtype: torch.dtype | str,
+    is_trainable: bool = False,
+) -> Any:
+    """Load an adapter around its base.
+
+    Args:
+        directory: What `train` wrote with `merge_adapter: false`.
+        tokenizer_length: `len(tokenizer)`.
+        dtype: Of the base's weights.
+        is_trainable: Whether training goes on from it.
+
+    Raises:
+        InputError: PEFT is missing, or the base is not where it was.
+    """
     try:
         from peft import PeftModel
     except ImportError as error:
@@ -125,9 +155,10 @@ def load_trained(directory: str | Path, *, tokenizer_length: int, dtype: torch.d
             f"student: {directory}: an adapter needs PEFT; install `limbeck[peft]`"
         ) from error
     # Not through transformers, which would not give the base the rows of the added tokens.
-    base = json.loads(adapter.read_text("utf-8"))["base_model_name_or_path"]
+    settings = json.loads((Path(directory) / ADAPTER_FILE).read_text("utf-8"))
+    base = settings["base_model_name_or_path"]
     model: Any = load_student(base, tokenizer_length=tokenizer_length, dtype=dtype)
-    return PeftModel.from_pretrained(model, directory).merge_and_unload()
+    return PeftModel.from_pretrained(model, directory, is_trainable=is_trainable)
 
 
 def save_answering(
@@ -201,7 +232,12 @@ def is_untrained(model_dir: str | Path) -> bool:
 
 
 def create_student(
-    spec: StudentSpec, records: Sequence[Path], output_dir: Path, *, seed: int
+    spec: StudentSpec,
+    records: Sequence[Path],
+    output_dir: Path,
+    *,
+    seed: int,
+    texts: Sequence[str] = (),
 ) -> Path:
     """Make a student from nothing: a tokenizer for the records' words and random weights.
 
@@ -210,6 +246,7 @@ def create_student(
         records: Record files (JSON lines) whose words the tokenizer takes whole.
         output_dir: Where the checkpoint goes.
         seed: Draws the weights.
+        texts: Others whose words it takes whole, as those of prompts.
 
     Returns:
         `output_dir`.
@@ -233,9 +270,10 @@ def create_student(
     from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig, AutoModelForCausalLM, set_seed
 
-    from limbeck.word_tokenizer import record_texts, train_tokenizer
+    from limbeck.word_tokenizer import OFTEN, record_texts, train_tokenizer
 
-    tokenizer = train_tokenizer(record_texts(records), spec.tokenizer.vocab_size)
+    known = chain(record_texts(records), *([text] * OFTEN for text in texts))
+    tokenizer = train_tokenizer(known, spec.tokenizer.vocab_size)
     values = dict(spec.config)
     model_type = values.pop("model_type", None)
     ids = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["ORDERS", "Reader", "Reading"]
+__all__ = ["ORDERS", "Reader", "Reading", "read_text"]
 
 ORDERS = ("answer-first", "think-first", "answer-only", "adaptive")
 UNDECIDED = "undecided"
@@ -95,6 +95,17 @@ class Reader:
             ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
         return text
+
+
+def read_text(card: Mapping[str, Any], text: str) -> str | None:
+    """Read the answer in a text that ended, of a student without gates.
+
+    Args:
+        card: The student's `limbeck.json`.
+        text: What it wrote, as a server gives it.
+    """
+    completion = card["render"]["template"]["completion"]
+    return _Way(card["inference"]["order"], completion).answer(text, ended=True)
 
 
 class _Way:

@@ -79,6 +79,8 @@ class Data(Section):
         tasks: Generated tasks and public sets, by name or as a mapping of name and settings
             (`{name: arithmetic, steps: 4}`, `{name: svamp, path: svamp.jsonl}`).
         unlabelled_tasks: Target domains: tasks whose training questions are read without answers.
+        rules: Of induction tasks: train not on their answers, but on what `rules` makes of them,
+            examples of generating a rule, of applying one, or pairs of a better and a worse one.
         examples: Records made per generated task.
         validation: Share of the questions that is held out: never trained on, and what selects the
             checkpoint. Records of the split `validation` are held out whatever it is.
@@ -87,6 +89,7 @@ class Data(Section):
     paths: tuple[str | Source, ...] = ()
     tasks: tuple[str, ...] = ()
     unlabelled_tasks: tuple[str, ...] = ()
+    rules: tuple[Literal["generation", "application", "pairs"], ...] = ()
     examples: int = Field(6000, ge=1, description="records made per generated task")
     validation: float = Field(0.0, ge=0.0, lt=1.0)
 

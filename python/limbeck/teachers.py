@@ -29,7 +29,7 @@ _OWN = {
     "top_p": "give it as `top_p`",
     "max_tokens": "give it as `max_new_tokens`",
     "max_completion_tokens": "give it as `max_new_tokens`",
-    "n": "every sample is a request of its own; give `samples`",
+    "n": "give it as `n`, and `samples`, how many answers are wanted",
     "stream": "an answer is read when it is complete; leave it out",
     "seed": "one seed would make all samples of a question alike; leave it out",
 }
@@ -97,6 +97,8 @@ class Endpoint(ModelTeacher):
         price_completion: The same of what the model writes.
         max_cost: What the job may cost, over all its calls.
         max_tokens: What it may take in tokens, prompts included.
+        n: Answers that one request asks for at most, whose prompt is then computed and charged for
+            once. Providers and vLLM can do that; a server that cannot wants 1.
         extra_body: Further fields of a request, such as `reasoning_effort`.
     """
 
@@ -113,6 +115,7 @@ class Endpoint(ModelTeacher):
     price_completion: float | None = Field(None, ge=0.0, allow_inf_nan=False)
     max_cost: float | None = Field(None, gt=0.0, allow_inf_nan=False)
     max_tokens: int | None = Field(None, ge=1)
+    n: int = Field(1, ge=1, description="answers that one request asks for at most")
     extra_body: dict[str, Any] = Field({})
 
     # Neither fault repeats the value: it may well be a key.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from limbeck.config import Train
     from limbeck.data import Survey
+    from limbeck.inference import Inference
     from limbeck.tasks import Question
     from limbeck.trainer import DistillTrainer
 
@@ -33,6 +34,7 @@ def train(
     settings: Train,
     targets: str | Path | None = None,
     method: str = "",
+    inference: Inference | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Path:
@@ -43,11 +45,13 @@ def train(
 
     Args:
         prepared: What `limbeck prepare` wrote.
-        student: The starting student, a local directory or a hub name.
+        student: The starting student, a local directory or a hub name. An adapter is trained on
+            with `use_peft`, and merged first without.
         output_dir: The student's directory; replaced when the new student is complete.
         settings: Objectives, LoRA and training arguments.
         targets: Cached rationale states, for the objectives that read them.
         method: The method's name, written down with the student.
+        inference: How it is to be asked, likewise; None or `direct` is as its template says.
         seed: Of initialization and data order.
         progress: Told steps done, steps in all, and the loss.
 
@@ -58,7 +62,8 @@ def train(
         InputError: A setting is unknown, the student or the data cannot be read, or an example
             would train nothing.
     """
-    from limbeck.model import check_student, load_student, quiet
+    from limbeck.model import check_student, is_adapter, quiet
+    from limbeck.stages import digest
 
     prepared, output_dir = Path(prepared), Path(output_dir)
     check_student(student)
@@ -66,7 +71,6 @@ def train(
 
     from transformers import AutoTokenizer, PrinterCallback, set_seed
 
-    from limbeck.adapter import adapter_config
     from limbeck.arguments import arguments
     from limbeck.data import load_prepared, survey
     from limbeck.domains import read_domains
@@ -94,20 +98,21 @@ def train(
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(prepared / "tokenizer")
 
-    info = _info(manifest, method, found, gates)
+    info = _info(manifest, method, found, gates, inference, student)
     inputs = [manifest, str(student), settings.model_dump(mode="json"), str(targets), seed]
+    if is_adapter(student):
+        inputs.append(digest(Path(student)))  # one that was trained anew is another start
     with args.main_process_first(local=False):  # one process clears up, the others find it done
         checkpoint = _resume(work_dir, hashlib.sha256(json.dumps(inputs).encode()).hexdigest())
     set_seed(args.seed)  # the rows of added tokens are drawn
-    model = load_student(
+    prompt = _soft_prompt_ids(tokenizer, manifest["render"], settings)
+    model, adapter = _start(
         student,
+        settings,
         tokenizer_length=len(tokenizer),
         dtype=weight_dtype(use_peft=settings.use_peft, bf16=args.bf16),
-    )
-    added = _ids(tokenizer, manifest["render"]["added_tokens"])
-    prompt = _soft_prompt_ids(tokenizer, manifest["render"], settings)
-    adapter = (
-        adapter_config(model, settings, added, unwritten=prompt) if settings.use_peft else None
+        added=_ids(tokenizer, manifest["render"]["added_tokens"]),
+        prompt=prompt,
     )
     with quiet():
         trainer = _trainer(
@@ -136,6 +141,40 @@ def train(
         shutil.rmtree(work_dir)
     trainer.accelerator.wait_for_everyone()
     return output_dir
+
+
+def _start(
+    student: str | Path,
+    settings: Train,
+    *,
+    tokenizer_length: int,
+    dtype: Any,
+    added: Sequence[int],
+    prompt: Sequence[int],
+) -> tuple[Any, Any]:
+    """Return the model that training starts from, and the adapter that it still is to be given.
+
+    Args:
+        student: Its directory or name.
+        settings: The recipe's `train` section.
+        tokenizer_length: Rows that the vocabulary has at least.
+        dtype: Of the weights.
+        added: Ids of the tokens that the method adds.
+        prompt: Those of them that are the soft prompt.
+    """
+    from limbeck.adapter import adapter_config, check_continued
+    from limbeck.model import is_adapter, load_adapter, load_trained
+
+    options: dict[str, Any] = {"tokenizer_length": tokenizer_length, "dtype": dtype}
+    if settings.use_peft and is_adapter(student):
+        model = load_adapter(student, is_trainable=True, **options)
+        check_continued(model, settings, added)
+        return model, None
+    model = load_trained(student, **options)
+    adapter = (
+        adapter_config(model, settings, added, unwritten=prompt) if settings.use_peft else None
+    )
+    return model, adapter
 
 
 def _trainer(
@@ -216,19 +255,35 @@ def _resume(work_dir: Path, key: str) -> str | None:
 
 
 def _info(
-    manifest: Mapping[str, Any], method: str, found: Survey, gates: Mapping[str, Any]
+    manifest: Mapping[str, Any],
+    method: str,
+    found: Survey,
+    gates: Mapping[str, Any],
+    asked: Inference | None,
+    start: str | Path,
 ) -> dict[str, Any]:
     """Return what `limbeck.json` says: how the student was taught, and so how it answers."""
     render = manifest["render"]
     order = "adaptive" if gates else _order(render["template"]["completion"])
     longest = found.longest_answer if order == "answer-first" else found.longest_completion
-    inference = {
+    inference: dict[str, Any] = {
         "order": order,
         # A quarter more than any example needed: room for what is new, an end for what never ends.
-        "max_new_tokens": longest + longest // 4 + 8,
+        "max_new_tokens": max(longest + longest // 4 + 8, _room(start)),
         **({"gates": dict(gates)} if gates else {}),
     }
+    if asked is not None and asked.mode == "search":
+        inference["search"] = asked.model_dump(mode="json", exclude={"mode"})
     return {"method": method, "render": render, "inference": inference}
+
+
+def _room(start: str | Path) -> int:
+    """Return the room that a student which was trained before needed for its answers; 0 if none."""
+    from limbeck.model import INFO_FILE
+
+    path = Path(start) / INFO_FILE
+    card = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return int(card.get("inference", {}).get("max_new_tokens", 0))
 
 
 def _order(completion: str) -> str:

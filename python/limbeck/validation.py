@@ -16,9 +16,9 @@ from typing import Any
 import torch
 
 from limbeck.arguments import METRIC
+from limbeck.asking import judge
 from limbeck.config import Evaluate
 from limbeck.errors import InputError
-from limbeck.evaluate import judge
 from limbeck.generate import Generator
 from limbeck.tasks import Question
 from limbeck.trainer import DistillTrainer

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 END, PAD = "<|endoftext|>", "<|pad|>"
 SMALLEST_COUNT = 5
 """A word seen less often could not be learnt; it is spelt instead."""
+OFTEN = 100
+"""A text that stands in every prompt counts as so many."""
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerBase:

@@ -55,7 +55,11 @@ def test_results_and_summary(student, questions, tmp_path):
         ("d", True),
     ]
     stored = json.loads((out / "summary.json").read_text())
-    assert set(stored) == {"student", "method", "decoding", "seed", "split", "tasks", "validation"}
+    assert set(stored) == {
+        *("student", "method", "decoding", "seed", "split", "tasks", "validation"),
+        *("controls", "searches"),
+    }
+    assert stored["controls"] == stored["searches"] == {}, "only induction tasks have these"
     assert (stored["student"], stored["method"], stored["seed"]) == (str(student), "test", 3)
     assert stored["decoding"]["order"] == "answer-only"
     low, high = 0.207660, 0.938510  # Wilson, 2 of 3

@@ -132,7 +132,7 @@ def test_hypotheses_are_scored_and_written(tmp_path):
     ("change", "where"),
     [
         ({"task": "chess"}, "task: 'chess' is no kind"),
-        ({"task": "acre"}, "task: .* has no file of acre"),
+        ({"task": "acre"}, "task: no file of acre among"),
         ({"responses": None}, "responses: give a list of strings"),
         ({"index": 1}, "index: 1 is no place among 1 tasks"),
         ({"index": -1}, "index: -1 is no place"),

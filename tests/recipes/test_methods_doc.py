@@ -24,7 +24,8 @@ def test_the_table_has_every_method() -> None:
 @pytest.mark.parametrize("text", RECIPES)
 def test_each_recipe_loads_and_its_templates_exist(text: str, tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
-    path.write_text(text + "student: gpt2\ndata: {paths: [records.jsonl]}\n", "utf-8")
+    data = "" if "\ndata:" in text else "data: {paths: [records.jsonl]}\n"
+    path.write_text(f"{text}student: gpt2\n{data}", "utf-8")
     (recipe,) = load(path)
     config = native_config(
         recipe.prepare, inputs=[], tokenizer=tmp_path, output_dir=tmp_path, keep_rationale=False
@@ -37,7 +38,8 @@ def test_the_command_plans_every_method() -> None:
     program, verb, overrides, dry_run = shlex.split(command)
     assert (program, verb, dry_run) == ("limbeck", "run", "--dry-run")
     stages = [stage.name for stage in plan(load(None, [overrides]))]
-    assert [f"{method}/student" for method in METHODS] == [
+    # ReDis learns rules, and the tasks of the embedded recipe have none.
+    assert [f"{method}/student" for method in METHODS if method != "redis"] == [
         name for name in stages if name.count("/") == 1 and name.endswith("/student")
     ]
     assert "adaptive/route/judge-4/answers" in stages

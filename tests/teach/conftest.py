@@ -31,6 +31,7 @@ class Server(ThreadingHTTPServer):
         received: Requests, by prompt.
         times: When each request came.
         bodies: The requests.
+        most_choices: Of one answer, whatever `n` asks for.
         most_at_once: Requests that were under way together, at most.
     """
 
@@ -45,6 +46,7 @@ class Server(ThreadingHTTPServer):
         self.finish_reason: str | None = "stop"
         self.usage: dict[str, int] | None = {"prompt_tokens": 10, "completion_tokens": 20}
         self.seconds = 0.0
+        self.most_choices = 100
         self.delivered: Counter[str] = Counter()
         self.received: Counter[str] = Counter()
         self.times: list[float] = []
@@ -83,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
             fault = server.faults[prompt].pop(0) if server.faults[prompt] else ""
         try:
             time.sleep(server.seconds)
-            self.fail(fault) if fault else self.succeed(prompt)
+            self.fail(fault) if fault else self.succeed(prompt, body.get("n", 1))
         finally:
             with server.lock:
                 server.at_once -= 1
@@ -107,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(200, {"choices": []}, {})
         else:
             whole = json.dumps(
-                self.completion(self.server.say("The answer is 0."), "stop")
+                self.completion([self.server.say("The answer is 0.")], "stop")
             ).encode()
             self.send_response(200)
             self.send_header("content-type", "application/json")
@@ -125,17 +127,22 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
                 time.sleep(float(detail))
 
-    def succeed(self, prompt: str) -> None:
+    def succeed(self, prompt: str, n: int) -> None:
         server = self.server
         with server.lock:
-            message = server.answer(prompt, server.delivered[prompt])
-            server.delivered[prompt] += 1
-        self.reply(200, self.completion(message, server.finish_reason), {})
+            first = server.delivered[prompt]
+            count = min(n, server.most_choices)
+            messages = [server.answer(prompt, first + each) for each in range(count)]
+            server.delivered[prompt] += count
+        self.reply(200, self.completion(messages, server.finish_reason), {})
 
-    def completion(self, message: Any, finish_reason: str | None) -> dict[str, Any]:
-        choice = {"index": 0, "message": message, "finish_reason": finish_reason}
+    def completion(self, messages: list[Any], finish_reason: str | None) -> dict[str, Any]:
+        choices = [
+            {"index": index, "message": message, "finish_reason": finish_reason}
+            for index, message in enumerate(messages)
+        ]
         usage = {} if self.server.usage is None else {"usage": self.server.usage}
-        return {"id": "1", "object": "chat.completion", "model": "m", "choices": [choice], **usage}
+        return {"id": "1", "object": "chat.completion", "model": "m", "choices": choices, **usage}
 
     def reply(self, status: int, body: dict[str, Any], headers: dict[str, str]) -> None:
         self.send(status, json.dumps(body).encode(), headers)

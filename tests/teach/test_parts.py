@@ -121,7 +121,7 @@ def test_what_is_no_answer_is_broken(body: bytes) -> None:
 
 def test_tokens_that_nobody_counts_are_overcounted() -> None:
     body = json.dumps({"choices": [{"message": {"content": "ten bytes."}}]}).encode()
-    reply = of_body(body, prompt_tokens=9)
+    [reply] = of_body(body, prompt_tokens=9)
     assert (reply.prompt_tokens, reply.completion_tokens, reply.finish_reason) == (9, 5, "unknown")
 
 

@@ -14,6 +14,7 @@ from limbeck.errors import InputError
 from limbeck.prepare import expand
 from limbeck.recipes.load import dump
 from limbeck.report import report
+from limbeck.rule_stages import needed_rules
 from limbeck.run import plan, plan_shared, shared_sources, walk
 from limbeck.sources import Source
 from limbeck.stages import Stage, Watch
@@ -26,7 +27,7 @@ class Spent:
     """Tokens of forward passes that a run's student has cost.
 
     Attributes:
-        trained: In its own training.
+        trained: In its own training, in all phases of it.
         encoded: By the frozen encoder of its targets.
         routed: By the judges that found its ways, in training and in answering.
     """
@@ -44,9 +45,12 @@ class Spent:
 def read_spent(root: Path) -> Spent:
     """Return what the student of a run has cost so far; nothing for stages that left nothing."""
     routed = _json(root / "route" / "records" / "route.json")
+    phases = [root / "student", *root.glob("phases/*/student")]
     parts = ("tokens_processed", "prompt_tokens", "tokens_generated")
     return Spent(
-        trained=_json(root / "student" / "training.json").get("tokens_processed", 0),
+        trained=sum(
+            _json(student / "training.json").get("tokens_processed", 0) for student in phases
+        ),
         encoded=_json(root / "targets" / "targets.json").get("tokens_encoded", 0),
         routed=sum(routed.get(part, 0) for part in parts),
     )
@@ -58,7 +62,8 @@ def own_recipe(cell: Cell) -> Recipe:
     if shared is None:
         return recipe
     data = recipe.data
-    if data.tasks or data.unlabelled_tasks:
+    # Rules are made of the tasks themselves, in every cell; the shared records are no help there.
+    if (data.tasks or data.unlabelled_tasks) and not needed_rules(recipe):
         paths = (*data.paths, *shared_sources(shared.recipe, shared.output_dir, []))
         data = data.model_copy(update={"paths": paths, "tasks": (), "unlabelled_tasks": ()})
     return recipe.model_copy(update={"data": data, "student": shared.student})

@@ -16,6 +16,8 @@ from limbeck.compare.cell import own_recipe, walk_shared
 from limbeck.compare.plan import Cell, Comparison
 from limbeck.compare.workers import Event, Pool
 from limbeck.config import Recipe, Targets, Train
+from limbeck.inference import Inference
+from limbeck.recipes.phases import phase_recipes
 from limbeck.report.words import duration
 from limbeck.run import plan, walk
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Estimate", "Trial", "checkpoints_judged", "estimate"]
 
+DATA_STAGES = ("teach", "rules", "prepared")
 STEPS = 6  # trained in a trial; the first, which warms up, is not timed
 
 
@@ -119,12 +122,21 @@ def walk_trial(trial: Trial) -> Event:
         if needs_route(recipe):
             trainings += recipe.route.folds - 1
             recipe = judge_recipe(recipe)
-    with tempfile.TemporaryDirectory() as directory:
-        seconds = _try(recipe, Path(directory), trainings, stands_in=cell.encoder_of is not None)
+    stands_in = cell.encoder_of is not None
+    phases = list(phase_recipes(recipe).values()) or [recipe]
+    seconds = 0.0
+    for phase in phases:
+        alone = phase.model_copy(update={"phases": {}})
+        with tempfile.TemporaryDirectory() as directory:
+            seconds += _try(
+                alone, Path(directory), trainings, stands_in=stands_in, asked=phase is phases[-1]
+            )
     return Event(trial.name, done=round(1000 * seconds), total=_peak_bytes())
 
 
-def _try(recipe: Recipe, directory: Path, trainings: float, *, stands_in: bool) -> float:
+def _try(
+    recipe: Recipe, directory: Path, trainings: float, *, stands_in: bool, asked: bool = True
+) -> float:
     """Return the seconds that the stages of a recipe would take.
 
     Args:
@@ -132,6 +144,7 @@ def _try(recipe: Recipe, directory: Path, trainings: float, *, stands_in: bool) 
         directory: For what is written.
         trainings: How often a student is trained.
         stands_in: Whether the trial's student is to encode for one that is not trained yet.
+        asked: Whether the student answers the tests, as that of the last phase does.
     """
     from limbeck.arguments import arguments
     from limbeck.evaluate import evaluate
@@ -140,7 +153,7 @@ def _try(recipe: Recipe, directory: Path, trainings: float, *, stands_in: bool) 
     from limbeck.train import train
 
     recipe = recipe.model_copy(update={"output_dir": directory})
-    stages = [stage for stage in plan([recipe]) if stage.output.name == "prepared"]
+    stages = [stage for stage in plan([recipe]) if stage.output.name in DATA_STAGES]
     walk(stages)
     prepared = directory / "prepared"
     ticks: list[float] = []
@@ -163,19 +176,27 @@ def _try(recipe: Recipe, directory: Path, trainings: float, *, stands_in: bool) 
     rows, at_once = Manifest.load(prepared).rows, args.train_batch_size
     per_epoch = -(-rows // (at_once * args.gradient_accumulation_steps))
     steps = args.max_steps if args.max_steps > 0 else per_epoch * args.num_train_epochs
-    asked = min(recipe.evaluate.questions or sys.maxsize, recipe.evaluate.batch_size)
+    count = min(recipe.evaluate.questions or sys.maxsize, recipe.evaluate.batch_size)
+    inference = recipe.evaluate.inference or recipe.inference
+    if inference.mode == "search":
+        # A rule of a student that has learned nothing can seldom be read; nobody is to apply it.
+        inference = inference.model_copy(update={"scoring": "exact"})
+    else:
+        inference = Inference()
     begin = time.perf_counter()
     tried = evaluate(
         student,
         tasks=recipe.tasks[:1],
         output_dir=directory / "evaluate",
-        settings=recipe.evaluate.model_copy(update={"questions": asked, "split": "test"}),
+        settings=recipe.evaluate.model_copy(
+            update={"questions": count, "split": "test", "inference": inference}
+        ),
         seed=recipe.seed,
     )
     answered = sum(task.questions for task in tried.tasks.values())
     per_question = (time.perf_counter() - begin) / answered
     tests = (recipe.evaluate.questions or answered) * len(recipe.tasks)
-    at_end = held_out + (tests if recipe.evaluate.split == "test" else 0)
+    at_end = held_out + (tests if asked and recipe.evaluate.split == "test" else 0)
     judged = held_out * checkpoints_judged(args, steps, per_epoch)
     training = steps * per_step + judged * per_question
     return trainings * training + encoding + at_end * per_question

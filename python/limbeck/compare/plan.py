@@ -234,6 +234,12 @@ def _check_names(
             fault = f"no question is of the task {task!r}; {suggest(task, first.tasks)}"
             raise RecipeError(("contrast_tasks",), fault)
     for name, recipe in arms.items():
+        if settings.budget == "tokens" and recipe.phases:
+            raise RecipeError(
+                ("budget",),
+                f"tokens, and {name} trains in phases, between which nobody says how to share them "
+                "out; use `budget: examples`",
+            )
         if not isinstance(recipe.teacher, Teacher):
             raise RecipeError(
                 ("teacher", "name"),

@@ -17,16 +17,17 @@ from limbeck.induction.rules.program import read_list
 from limbeck.induction.task import KINDS, InductionTask, Kind, Pair
 from limbeck.lines import records, text
 
-__all__ = ["kind_of", "read_tasks", "write_tasks"]
+__all__ = ["KNOWN_KINDS", "kind_of", "read_tasks", "write_tasks"]
 
-# What the public files and others call the kinds.
-_NAMES: dict[str, Kind] = {
+KNOWN_KINDS: dict[str, Kind] = {
     **{kind: kind for kind in KINDS},
+    **{f"{kind}_public": kind for kind in KINDS},
     "1d_arc": "one_d_arc",
     "1D_arc": "one_d_arc",
     "list_function": "list_functions",
     "scan": "miniscan",
 }
+"""The kind that each name means; of some the public files have another name."""
 
 
 def kind_of(name: str, place: str) -> Kind:
@@ -39,9 +40,9 @@ def kind_of(name: str, place: str) -> Kind:
     Raises:
         InputError: It stands for none.
     """
-    if name not in _NAMES:
-        raise InputError(f"{place}: {name!r} is no kind of task; one of {', '.join(_NAMES)}")
-    return _NAMES[name]
+    if name not in KNOWN_KINDS:
+        raise InputError(f"{place}: {name!r} is no kind of task; one of {', '.join(KNOWN_KINDS)}")
+    return KNOWN_KINDS[name]
 
 
 def read_tasks(path: Path, *, kind: Kind | None = None) -> list[InductionTask]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,7 +54,9 @@ def task_files(directory: Path) -> dict[Kind, Path]:
     return found
 
 
-def read_hypotheses(path: Path, tasks: Path) -> Iterator[Hypotheses]:
+def read_hypotheses(
+    path: Path, tasks: Path | Mapping[Kind, Path], *, skip_others: bool = False
+) -> Iterator[Hypotheses]:
     """Yield the rules that were proposed for a task, with the task.
 
     Args:
@@ -62,46 +64,51 @@ def read_hypotheses(path: Path, tasks: Path) -> Iterator[Hypotheses]:
             `responses` (what the teacher wrote, each with a rule); or the samples of `limbeck teach
             --prompts`, of `id` (as `write_rule_prompts` gives it) and `text`, those of a task one
             after the other.
-        tasks: Directory of the task files.
+        tasks: Directory of the task files, or the file of each kind.
+        skip_others: Pass over rules of kinds that have no task file, in place of an error.
 
     Raises:
         InputError: A field is wrong, or there is no such task; with its place.
     """
     known = _Known(tasks)
-    for task, found in groupby(_proposed(path, known), key=lambda each: each.task):
+    for task, found in groupby(_proposed(path, known, skip_others), key=lambda each: each.task):
         yield Hypotheses(task, tuple(rule for each in found for rule in each.rules))
 
 
 class _Known:
-    """The tasks of a directory, each file read when it is first asked for."""
+    """The tasks of some files, each read when it is first asked for."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.files = task_files(directory)
+    def __init__(self, tasks: Path | Mapping[Kind, Path]) -> None:
+        self.place = str(tasks) if isinstance(tasks, Path) else ", ".join(map(str, tasks.values()))
+        self.files = task_files(tasks) if isinstance(tasks, Path) else dict(tasks)
         self.read: dict[Kind, dict[str, InductionTask]] = {}
 
     def of(self, name: str, place: str) -> dict[str, InductionTask]:
         """The tasks of a kind by their id, in the file's order."""
         kind = kind_of(name, place)
         if kind not in self.files:
-            raise InputError(f"{place}: {self.directory} has no file of {kind}; add it")
+            raise InputError(f"{place}: no file of {kind} among {self.place}; add it")
         if kind not in self.read:
             tasks = read_tasks(self.files[kind], kind=kind)
             self.read[kind] = {task.id: task for task in tasks}
         return self.read[kind]
 
 
-def _proposed(path: Path, known: _Known) -> Iterator[Hypotheses]:
+def _proposed(path: Path, known: _Known, skip_others: bool) -> Iterator[Hypotheses]:
     for number, record in records(path):
         place = f"{path}:{number}"
-        if "responses" in record:
-            tasks = known.of(text(record, "task", place), f"{place}: task")
+        by_place = "responses" in record
+        named = text(record, "task" if by_place else "id", place)
+        name, _, id = (named, "", "") if by_place else named.partition("/")
+        field = f"{place}: {'task' if by_place else 'id'}"
+        if skip_others and kind_of(name, field) not in known.files:
+            continue
+        tasks = known.of(name, field)
+        if by_place:
             yield Hypotheses(_found(record, list(tasks.values()), place), _responses(record, place))
             continue
-        kind, _, id = text(record, "id", place).partition("/")
-        tasks = known.of(kind, f"{place}: id")
         if id not in tasks:
-            raise InputError(f"{place}: id: {kind} has no task {id!r}; give the file it is of")
+            raise InputError(f"{field}: {name} has no task {id!r}; give the file it is of")
         # An answer that is all thinking has no text, and is no rule.
         said = record.get("text")
         if not isinstance(said, str):

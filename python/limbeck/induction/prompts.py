@@ -5,12 +5,15 @@ A rule is asked for in the form that `parse_rule` reads, so that it can be run.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from limbeck.induction.rules import FUNCTIONS
 from limbeck.induction.task import InductionTask, Kind, Pair
 
-__all__ = ["apply_prompt", "few_shot_prompt", "rule_prompt"]
+__all__ = ["apply_prompt", "few_shot_prompt", "read_few_shot", "rule_prompt"]
+
+_PAIR = re.compile(r"Input: ([^\n]*)\nOutput: ([^\n]*)\n")
 
 _LISTS = " ".join(
     (
@@ -88,6 +91,24 @@ def few_shot_prompt(task: InductionTask, given: str) -> str:
         Output:
     """
     return f"{_shown(task.demonstrations)}\nInput: {given}\nOutput:"
+
+
+def read_few_shot(text: str) -> tuple[tuple[Pair, ...], str] | None:
+    r"""Read back what `few_shot_prompt` wrote: the demonstrations and the input.
+
+    Returns:
+        None where the text is no such prompt.
+
+    Example:
+        >>> read_few_shot("Input: [1]\nOutput: [2]\nInput: [4]\nOutput:")
+        ((Pair(input='[1]', output='[2]'),), '[4]')
+    """
+    shown, found, last = text.strip().rpartition("\nInput: ")
+    *pairs, rest = _PAIR.split(f"{shown}\n")
+    given = last.removesuffix("\nOutput:")
+    if not found or rest or any(pairs[0::3]) or given == last or "\n" in given:
+        return None
+    return tuple(map(Pair, pairs[1::3], pairs[2::3])), given
 
 
 def _shown(pairs: Iterable[Pair]) -> str:

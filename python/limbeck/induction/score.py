@@ -10,32 +10,43 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from limbeck.induction.hypotheses import Hypotheses, read_hypotheses
 from limbeck.induction.rules import RuleError, parse_rule
 from limbeck.induction.task import KINDS, InductionTask, Kind
 
-__all__ = ["Scored", "Summary", "best", "score", "score_rule", "summarize"]
+__all__ = [
+    "Scored",
+    "Summary",
+    "best",
+    "no_rule",
+    "score",
+    "score_rule",
+    "summarize",
+    "write_scored",
+]
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A rule that was run on all inputs of its task.
+    """A rule that was applied to the inputs of its task.
 
     Attributes:
         task: What it was proposed for.
         rule: Its text.
         fault: Why the text is no rule; None where it is one.
         outputs: What it gives for the demonstrations; None where it gives nothing.
-        answers: The same for the queries.
+        answers: The same for the queries; None where these were not asked.
+        by: Who applied it: an executor that ran it, or a model.
     """
 
     task: InductionTask
     rule: str
     fault: str | None
     outputs: tuple[str | None, ...]
-    answers: tuple[str | None, ...]
+    answers: tuple[str | None, ...] | None
+    by: Literal["executor", "model"] = "executor"
 
     @property
     def satisfied(self) -> int:
@@ -46,8 +57,9 @@ class Scored:
 
     @property
     def right(self) -> int:
-        """How many queries it answers right."""
-        return sum(a == q.output for a, q in zip(self.answers, self.task.queries, strict=True))
+        """How many queries it answers right; none where they were not asked."""
+        answers = self.answers or (None,) * len(self.task.queries)
+        return sum(a == q.output for a, q in zip(answers, self.task.queries, strict=True))
 
     @property
     def satisfies_all(self) -> bool:
@@ -62,7 +74,7 @@ class Summary(NamedTuple):
         kind: Of the tasks.
         tasks: With hypotheses.
         rules: Hypotheses.
-        parsed: Of them, those that are rules.
+        parsed: Of them, those that are rules: that can be run, or that a model applied.
         satisfying: Of them, those that satisfy all demonstrations.
         explained: Tasks whose best rule satisfies all demonstrations.
         right: Queries that the best rule of their task answers right.
@@ -102,8 +114,7 @@ def score_rule(task: InductionTask, rule: str) -> Scored:
     try:
         parsed = parse_rule(task.kind, rule)
     except RuleError as error:
-        shown, asked = len(task.demonstrations), len(task.queries)
-        return Scored(task, rule, str(error), (None,) * shown, (None,) * asked)
+        return no_rule(task, rule, str(error))
     return Scored(
         task,
         rule,
@@ -111,6 +122,12 @@ def score_rule(task: InductionTask, rule: str) -> Scored:
         tuple(parsed.apply(pair.input) for pair in task.demonstrations),
         tuple(parsed.apply(pair.input) for pair in task.queries),
     )
+
+
+def no_rule(task: InductionTask, text: str, fault: str) -> Scored:
+    """A text that is no rule, and so gives nothing."""
+    shown, asked = len(task.demonstrations), len(task.queries)
+    return Scored(task, text, fault, (None,) * shown, (None,) * asked)
 
 
 def best(scored: Sequence[Scored]) -> Scored:
@@ -159,10 +176,15 @@ def score(hypotheses: Path, *, tasks: Path, output: Path | None = None) -> list[
     """
     scored = [_scored(found) for found in read_hypotheses(hypotheses, tasks)]
     if output is not None:
-        with output.open("w", encoding="utf-8", newline="\n") as lines:
-            for one in (one for rules in scored for one in rules):
-                lines.write(json.dumps(_record(one), ensure_ascii=False) + "\n")
+        write_scored(scored, output)
     return scored
+
+
+def write_scored(scored: Iterable[Sequence[Scored]], path: Path) -> None:
+    """Write each rule with its score, a JSON object a line."""
+    with path.open("w", encoding="utf-8", newline="\n") as lines:
+        for one in (one for rules in scored for one in rules):
+            lines.write(json.dumps(_record(one), ensure_ascii=False) + "\n")
 
 
 def _scored(hypotheses: Hypotheses) -> list[Scored]:
@@ -177,7 +199,8 @@ def _record(one: Scored) -> dict[str, object]:
         "fault": one.fault,
         "satisfied": one.satisfied,
         "demonstrations": len(one.task.demonstrations),
-        "right": one.right,
+        "right": None if one.answers is None else one.right,
         "queries": len(one.task.queries),
         "outputs": one.outputs,
+        "by": one.by,
     }

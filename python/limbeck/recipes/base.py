@@ -69,4 +69,8 @@ def complete(method: str, defaults: Mapping[str, Any], overrides: Mapping[str, A
     Raises:
         RecipeError: A key is unknown or a value is out of range.
     """
-    return check(Recipe, {"method": method, **merge(defaults, overrides)})
+    from limbeck.recipes.phases import phase_recipes
+
+    recipe = check(Recipe, {"method": method, **merge(defaults, overrides)})
+    phase_recipes(recipe)  # a fault in a phase is better found now
+    return recipe

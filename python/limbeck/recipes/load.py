@@ -17,6 +17,7 @@ from limbeck.config import Recipe, RecipeError, SectionT, check, suggest
 from limbeck.errors import InputError
 from limbeck.recipes import METHODS
 from limbeck.recipes.base import merge
+from limbeck.recipes.phases import phase_recipes
 
 DEMO = Path(__file__).with_name("demo.yaml")
 
@@ -70,6 +71,8 @@ def _resolve(values: Mapping[str, Any], changes: Sequence[tuple[Keys, Any]]) -> 
     for (keys, value), later in zip(changes, inside, strict=True):
         if later:
             recipes = [_replace(recipe, keys, value) for recipe in recipes]
+    for recipe in recipes:
+        phase_recipes(recipe)
     return recipes
 
 
@@ -88,6 +91,21 @@ def load_stage(path: Path) -> Recipe:
         return _resolve(merge(elsewhere, values), ())[0]
     except RecipeError as error:
         raise InputError(f"{place_of(error.path, places)}{error}") from None
+
+
+def load_training(path: Path) -> Recipe:
+    """The recipe of a file for the stages of one training, which a recipe with phases is not.
+
+    Raises:
+        InputError: As `load_stage`; or the recipe has phases.
+    """
+    recipe = load_stage(path)
+    if recipe.phases:
+        raise InputError(
+            f"{path}: phases: {', '.join(recipe.phases)}: a stage of its own is of one training; "
+            "use `limbeck run`, or write what a phase needs into a recipe without phases"
+        )
+    return recipe
 
 
 def override(section: SectionT, overrides: Sequence[str]) -> SectionT:
@@ -185,7 +203,9 @@ def _put(values: Any, keys: Keys, value: Any) -> None:
         if n + 1 == len(keys):
             at[step] = value
         else:
-            at = at[step] if isinstance(at, list) else at.setdefault(step, {})
+            if isinstance(at, dict) and at.get(step) is None:
+                at[step] = {}  # a section that is left out by default
+            at = at[step]
 
 
 def _lines(node: yaml.Node, path: Path, above: Keys = ()) -> dict[Keys, str]:

@@ -12,6 +12,7 @@ from limbeck.config import Recipe
 from limbeck.errors import InputError
 from limbeck.evaluate import Summary
 from limbeck.prepare import Manifest
+from limbeck.recipes.phases import phase_recipes
 from limbeck.report.formats import (
     DomainProbe,
     Rejection,
@@ -161,7 +162,7 @@ def _method(run_dir: Path, name: str, place: str, recipe: Recipe | None) -> Meth
     if not stages["targets"] and not (recipe and recipe.needs_targets):
         del stages["targets"]
     manifest = read_json(Manifest, at / "prepared" / "manifest.json")
-    state = read_json(TrainerState, at / "student" / "trainer_state.json")
+    students = [*_earlier(at, recipe), at / "student"]
     return MethodRun(
         name=name,
         place=place,
@@ -170,12 +171,40 @@ def _method(run_dir: Path, name: str, place: str, recipe: Recipe | None) -> Meth
         manifest=manifest,
         lengths=_lengths(at / "prepared") if manifest and manifest.rows else None,
         rejections=_rejections(at / "prepared" / "rejected.jsonl", manifest),
-        training=read_json(Training, at / "student" / "training.json"),
-        history=state.log_history if state else (),
+        training=_training(students),
+        history=_history(students),
         summary=read_json(Summary, at / "evaluate" / "summary.json"),
         probe=read_json(DomainProbe, at / "probe.json"),
         samples=_samples(at / "evaluate" / "results.jsonl"),
     )
+
+
+def _earlier(at: Path, recipe: Recipe | None) -> list[Path]:
+    """The students of all phases but the last, whose student is the method's."""
+    names = list(phase_recipes(recipe))[:-1] if recipe else []
+    return [at / "phases" / name / "student" for name in names]
+
+
+def _training(students: list[Path]) -> Training | None:
+    """What training cost in all phases; None where the last has not ended."""
+    spent = [read_json(Training, student / "training.json") for student in students]
+    last, earlier = spent[-1], [each for each in spent[:-1] if each]
+    if last is None or not earlier:
+        return last
+    sums = {key: sum(getattr(each, key) for each in (*earlier, last)) for key in Training.SPENT}
+    return last.model_copy(update=sums)
+
+
+def _history(students: list[Path]) -> tuple[dict[str, Any], ...]:
+    """What was logged in all phases, the steps of each counted on from those before."""
+    found: list[dict[str, Any]] = []
+    before = 0
+    for student in students:
+        state = read_json(TrainerState, student / "trainer_state.json")
+        logs = state.log_history if state else ()
+        found += [{**log, "step": before + log["step"]} if "step" in log else log for log in logs]
+        before = max((int(log["step"]) for log in found if "step" in log), default=before)
+    return tuple(found)
 
 
 def _lengths(prepared: Path) -> np.ndarray:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from limbeck.report.collect import Run, collect
-from limbeck.report.tables import missing, results, unequal_budgets
-from limbeck.report.words import count, percent
+from limbeck.report.tables import controls, missing, results, unequal_budgets
+from limbeck.report.words import control_name, count, percent
 from limbeck.visible import visible
 
 if TYPE_CHECKING:
@@ -36,8 +36,9 @@ def results_table(run_dir: str | Path) -> RenderableType:
     for heading in ("accuracy", "95 %", "chance", "n", "tokens"):
         table.add_column(heading, justify="right", no_wrap=True)
     for task, rows in results(run).items():
+        beside = list(controls(run, task).items())
         for n, row in enumerate(rows):
-            found = row.result
+            found, is_last = row.result, n + 1 == len(rows) and not beside
             table.add_row(
                 Text(visible(task) if n == 0 else ""),
                 Text(visible(row.method)),
@@ -46,7 +47,7 @@ def results_table(run_dir: str | Path) -> RenderableType:
                 percent(found.chance),
                 str(found.questions),
                 f"{found.tokens_per_answer:.1f}",
-                end_section=n + 1 == len(rows) and found.vote is None,
+                end_section=is_last and found.vote is None,
             )
             if found.vote is not None:
                 table.add_row(
@@ -57,8 +58,16 @@ def results_table(run_dir: str | Path) -> RenderableType:
                     "",
                     "",
                     f"{found.vote.tokens_per_vote:.1f}",
-                    end_section=n + 1 == len(rows),
+                    end_section=is_last,
                 )
+        for n, (name, control) in enumerate(beside):
+            table.add_row(
+                "",
+                Text(f"  {control_name(name)}", style="dim"),
+                percent(control.correct / control.questions),
+                *("", "", str(control.questions), ""),
+                end_section=n + 1 == len(beside),
+            )
     parts: list[RenderableType] = [table] if run.tasks else [Text("no evaluation in this run")]
     if any(method.training for method in run.methods):
         parts.append(_costs(run))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -41,6 +41,16 @@ class StudentCard(Shown):
 
 class Training(Shown):
     """`student/training.json`; seconds are of the wall clock."""
+
+    SPENT: ClassVar[tuple[str, ...]] = (
+        "steps",
+        "epochs",
+        "examples_seen",
+        "tokens_processed",
+        "tokens_trained",
+        "seconds",
+    )
+    """What several trainings add up to."""
 
     steps: int
     epochs: float

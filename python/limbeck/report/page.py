@@ -116,6 +116,7 @@ def environment(directory: Path) -> Environment:
         "listing": words.listing,
         "duration": words.duration,
         "taskname": words.task,
+        "controlname": words.control_name,
         "place": lambda path: words.place(path, directory),
         # Our own drawing, in which matplotlib and ElementTree escaped every text.
         "drawing": lambda plot: Markup(plot.svg),  # noqa: S704

@@ -9,9 +9,11 @@ from typing import Any
 from limbeck.config import Recipe, Teacher
 from limbeck.evaluate import TaskSummary
 from limbeck.prepare import SourceCounts
+from limbeck.recipes.phases import phase_recipes
 from limbeck.report import words
 from limbeck.report.collect import MethodRun, Run
 from limbeck.report.formats import DomainProbe, Rejection, Sample, Training
+from limbeck.search.controls import Control
 
 NOT_CURVES = ("step", "epoch", "total_flos", "num_input_tokens_seen")  # of the trainer's log
 THROUGHPUT = "tokens_per_second"
@@ -59,6 +61,12 @@ def results(run: Run) -> dict[str, list[Result]]:
     return tables
 
 
+def controls(run: Run, task: str) -> dict[str, Control]:
+    """What answers an induction task without a student; the methods were asked the same."""
+    found = (method.summary.controls.get(task) for method in run.methods if method.summary)
+    return next((each for each in found if each), {})
+
+
 def has_votes(run: Run) -> bool:
     """Whether the samples of some method voted."""
     return any(row.result.vote for rows in results(run).values() for row in rows)
@@ -94,7 +102,8 @@ def curve_keys(run: Run) -> tuple[list[str], list[str]]:
         term["name"]
         for method in run.methods
         if method.recipe
-        for term in method.recipe.train.objectives
+        for phase in phase_recipes(method.recipe).values() or [method.recipe]
+        for term in phase.train.objectives
     ]
     followed = dict.fromkeys(
         key

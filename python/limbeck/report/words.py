@@ -110,3 +110,13 @@ def place(path: str, run_dir: Path) -> str:
         if above != Path() and found.is_relative_to(above):
             return f"{prefix}{found.relative_to(above)}"
     return path
+
+
+def control_name(name: str) -> str:
+    """What a control of an induction task is called.
+
+    Example:
+        >>> control_name("slot_memoriser")
+        'slot memoriser'
+    """
+    return name.replace("_", " ")

@@ -6,8 +6,8 @@ from pathlib import Path
 from limbeck.errors import InputError
 from limbeck.lines import records, text
 from limbeck.tasks.base import Question, seeded
-from limbeck.tasks.public import SETS, PublicTask
-from limbeck.tasks.registry import NAMES, Generated, find, is_task
+from limbeck.tasks.public import SETS
+from limbeck.tasks.registry import NAMES, Generated, Public, find, is_task
 
 __all__ = ["held_out_questions", "load"]
 
@@ -78,10 +78,8 @@ def held_out_questions(prepared: str | Path, limit: int) -> list[Question]:
     return [questions[index] for index in sorted(kept)]
 
 
-def _of_task(
-    task: Generated | PublicTask, split: str, limit: int | None, seed: int
-) -> list[Question]:
-    if not isinstance(task, PublicTask):
+def _of_task(task: Generated | Public, split: str, limit: int | None, seed: int) -> list[Question]:
+    if not isinstance(task, Public):
         count = _QUESTIONS_MADE if limit is None else limit
         return list(task.questions(count, seed=seed, split=split))
     questions = list(task.questions(limit, seed=seed, split=split))

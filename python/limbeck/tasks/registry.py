@@ -10,15 +10,23 @@ from limbeck.errors import InputError
 from limbeck.tasks.arithmetic import Arithmetic, Bus, Game, Harbour, Sums
 from limbeck.tasks.base import Task
 from limbeck.tasks.coin_flip import CoinFlip
-from limbeck.tasks.induction import Acre, Induction, ListFunctions, MiniScan, OneDArc
+from limbeck.tasks.induction import (
+    Acre,
+    Induction,
+    InductionFile,
+    ListFunctions,
+    MiniScan,
+    OneDArc,
+)
 from limbeck.tasks.last_letters import LastLetters
 from limbeck.tasks.more_or_fewer import MoreOrFewer
 from limbeck.tasks.public import SETS, PublicTask
 from limbeck.tasks.shuffled_objects import ShuffledObjects
 
-__all__ = ["NAMES", "Generated", "files_of", "find", "get", "is_task"]
+__all__ = ["NAMES", "Generated", "Public", "files_of", "find", "get", "is_task"]
 
 Generated: TypeAlias = Task[Any, Any] | Induction
+Public: TypeAlias = PublicTask | InductionFile
 
 _CHAINS: tuple[type[Task[Any, Any]], ...] = (
     *(Arithmetic, Bus, Game, Harbour, Sums, MoreOrFewer),
@@ -30,20 +38,22 @@ _TASKS: dict[str, type[Generated]] = {
     **{task.name: task for task in _INDUCTION},
 }
 NAMES = tuple(_TASKS)
+_INDUCTION_FILES = {f"{task.kind}_public": task.kind for task in _INDUCTION}
 
 
 def is_task(name: str) -> bool:
     """Whether a name, with or without settings, is that of a task."""
     base = name.partition(":")[0]
-    return base in _TASKS or base in SETS
+    return base in _TASKS or base in SETS or base in _INDUCTION_FILES
 
 
-def find(name: str) -> Generated | PublicTask:
+def find(name: str) -> Generated | Public:
     """Return a task.
 
     Args:
         name: A generated task, as `get` reads it; or a public set, `gsm8k` of the hub or
-            `gsm8k:path=records.jsonl` of a local copy.
+            `gsm8k:path=records.jsonl` of a local copy; or `acre_public:path=acre.jsonl` and the
+            like, induction tasks in the public format.
 
     Raises:
         InputError: No such task, no such setting, or a value out of range.
@@ -53,9 +63,13 @@ def find(name: str) -> Generated | PublicTask:
         ('svamp', 'arithmetic:steps=4')
     """
     base, colon, rest = name.partition(":")
+    key, equals, path = rest.partition("=")
+    if base in _INDUCTION_FILES:
+        if key != "path" or not path:
+            raise InputError(f"tasks: {base} is a file of tasks; name it, {base}:path=FILE")
+        return InductionFile(_INDUCTION_FILES[base], Path(path))
     if base not in SETS:
         return get(name)
-    key, equals, path = rest.partition("=")
     if colon and (key != "path" or not equals or not path):
         raise InputError(f"tasks: {base} has no setting {rest!r}; it has path=FILE_OR_DIRECTORY")
     return PublicTask(SETS[base], Path(path) if path else None)
@@ -79,7 +93,7 @@ def get(name: str) -> Generated:
     if base not in _TASKS:
         raise InputError(
             f"tasks: {name!r} is unknown; known are {', '.join(NAMES)}, and of public sets "
-            f"{', '.join(SETS)}"
+            f"{', '.join([*SETS, *_INDUCTION_FILES])}"
         )
     known = [field.name for field in fields(_TASKS[base])]
     values: dict[str, int] = {}
@@ -98,4 +112,4 @@ def files_of(name: str) -> list[str]:
     if not is_task(name):
         return [name]
     task = find(name)
-    return [str(task.path)] if isinstance(task, PublicTask) and task.path else []
+    return [str(task.path)] if isinstance(task, Public) and task.path else []

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.config import Teacher
-from limbeck.tasks.public import PublicTask
 from limbeck.tasks.public.base import folded
-from limbeck.tasks.registry import Generated, find
+from limbeck.tasks.registry import Generated, Public, find
 
 __all__ = ["write_questions", "write_records"]
 
@@ -73,7 +72,7 @@ def write_questions(
 
 
 def _write(
-    parts: Sequence[tuple[Generated | PublicTask, Iterable[dict[str, Any]]]],
+    parts: Sequence[tuple[Generated | Public, Iterable[dict[str, Any]]]],
     path: Path,
     tested: Sequence[str],
     examples: int,
@@ -83,7 +82,7 @@ def _write(
     held_out = {
         folded(question.question)
         for task in map(find, tested)
-        if isinstance(task, PublicTask)
+        if isinstance(task, Public)
         for question in task.questions(None, seed=0, split="test")
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,8 +103,8 @@ def _write(
     return path
 
 
-def _questions(task: Generated | PublicTask, examples: int, seed: int) -> Iterable[dict[str, Any]]:
-    if isinstance(task, PublicTask):
+def _questions(task: Generated | Public, examples: int, seed: int) -> Iterable[dict[str, Any]]:
+    if isinstance(task, Public):
         questions = task.questions(None, seed=seed, split="train")
     else:
         questions = task.questions(examples, seed=seed, split="train")
@@ -114,9 +113,9 @@ def _questions(task: Generated | PublicTask, examples: int, seed: int) -> Iterab
 
 
 def _records(
-    task: Generated | PublicTask, examples: int, teacher: Teacher, seed: int
+    task: Generated | Public, examples: int, teacher: Teacher, seed: int
 ) -> Iterable[dict[str, Any]]:
-    if isinstance(task, PublicTask):
+    if isinstance(task, Public):
         return chain(task.records(split="train"), task.records(split="validation"))
     return task.records(
         examples,

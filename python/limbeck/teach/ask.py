@@ -111,27 +111,29 @@ class Asker:
         lock = self._locks.setdefault(self._draws.keys[index], asyncio.Lock())
         async with lock:
             while self._end is None and (missing := self._draws.missing(index)):
-                had = await asyncio.gather(*(self._ask(index, sample) for sample in missing))
+                size = self._teacher.n
+                groups = [missing[at : at + size] for at in range(0, len(missing), size)]
+                had = await asyncio.gather(*(self._ask(index, group) for group in groups))
                 if not all(had):
                     return
 
-    async def _ask(self, index: int, sample: int) -> bool:
-        """Have one sample answered; False where that cannot be done now."""
+    async def _ask(self, index: int, samples: list[int]) -> bool:
+        """Have samples answered by one request; False where that cannot be done now."""
         async with self._places:
             for attempt in count():
                 if self._end is not None:
                     return False
                 try:
-                    return await self._attempt(index, sample)
+                    return await self._attempt(index, samples)
                 except RefusedError as error:
-                    return self._give_up(Failure(index, sample, str(error), is_refused=True))
+                    return self._give_up(index, samples, str(error), is_refused=True)
                 except TransientError as error:
                     asked = error.retry_after_s or 0.0
                     if asked > LONGEST_WAIT_S:
                         self._stop(_must_wait(self._client.base_url, asked, str(error)))
                         return False
                     if attempt >= self._teacher.max_retries:
-                        return self._give_up(Failure(index, sample, str(error), is_refused=False))
+                        return self._give_up(index, samples, str(error), is_refused=False)
                     self._pace.pause(asked)
                     await self._sleep(max(asked, backoff_s(attempt, self._rng)))
                 except (InputError, UnfinishedError) as error:
@@ -139,10 +141,10 @@ class Asker:
                     return False
         raise AssertionError("a request is answered, refused or given up")
 
-    async def _attempt(self, index: int, sample: int) -> bool:
+    async def _attempt(self, index: int, samples: list[int]) -> bool:
         """Send one request when budget and pace allow; False where the job ends before."""
         prompt, key = self._draws.prompts[index], self._draws.keys[index]
-        held = (prompt.tokens_at_most, self._teacher.max_new_tokens)
+        held = (prompt.tokens_at_most, len(samples) * self._teacher.max_new_tokens)
         if not await self._budget.admit(*held):
             raise _budget_is_spent(self._budget)
         taken = (0, 0)
@@ -156,30 +158,37 @@ class Asker:
             if self._end is not None:
                 return False
             request = endpoint_request(prompt, self._teacher)
-            reply = await self._client.attempt(request, prompt_tokens=prompt.tokens_at_most)
-            taken = (reply.prompt_tokens, reply.completion_tokens)
-            self._draws.cache.put(key, sample, reply)
+            if len(samples) > 1:
+                request["n"] = len(samples)
+            replies = await self._client.attempt(request, prompt_tokens=prompt.tokens_at_most)
+            taken = (
+                sum(each.prompt_tokens for each in replies),
+                sum(each.completion_tokens for each in replies),
+            )
+            # A server may give fewer than were asked for; the rest is asked again.
+            for sample, reply in zip(samples, replies, strict=False):
+                self._draws.cache.put(key, sample, reply)
             self._given_up = 0
             return True
         except TransientError as error:
             if error.was_sent:
                 taken = held
-                self._draws.cache.put_lost(key, sample, *held)
+                self._draws.cache.put_lost(key, samples[0], *held)
             raise
         finally:
             self._pace.give_back(sum(held) - sum(taken))
             await self._budget.settle(held, taken)
 
-    def _give_up(self, failure: Failure) -> bool:
-        self._failures.append(failure)
+    def _give_up(self, index: int, samples: list[int], reason: str, *, is_refused: bool) -> bool:
+        self._failures += [Failure(index, sample, reason, is_refused) for sample in samples]
         # Refusals are of single requests, unless there has never been anything else.
-        if not failure.is_refused or not len(self._draws.cache):
+        if not is_refused or not len(self._draws.cache):
             self._given_up += 1
         if self._given_up >= GIVE_UP_AFTER:
             self._stop(
                 UnfinishedError(
                     f"teacher: {self._client.base_url} answered none of the last "
-                    f"{self._given_up} requests; the last: {failure.reason}; mend that and run the "
+                    f"{self._given_up} requests; the last: {reason}; mend that and run the "
                     "same command to go on"
                 )
             )

@@ -88,8 +88,8 @@ class Client:
         """Close the connections."""
         await self._client.close()
 
-    async def attempt(self, request: Mapping[str, Any], *, prompt_tokens: int) -> Reply:
-        """Send a request once.
+    async def attempt(self, request: Mapping[str, Any], *, prompt_tokens: int) -> list[Reply]:
+        """Send a request once; it brings a reply, or as many as its `n` says at most.
 
         Args:
             request: Fields of a chat completion.

@@ -57,15 +57,19 @@ class Estimate:
         return f"{text}, costing about {low:.2f} to {high:.2f}"
 
 
-def estimate_draws(draws: Draws, *, max_new_tokens: int, price: Price | None) -> Estimate:
+def estimate_draws(
+    draws: Draws, *, max_new_tokens: int, price: Price | None, per_request: int = 1
+) -> Estimate:
     """Count what a job will ask.
 
     Args:
         draws: The job.
         max_new_tokens: Of an answer.
         price: What tokens cost; None where nobody says.
+        per_request: Answers that one request asks for, at most.
     """
     known = requests = at_most = prompt = prompt_at_most = written = 0
+    answers = answers_at_most = 0
     for index, each in enumerate(draws.prompts):
         replies = draws.replies(index)
         missing = len(draws.missing(index))
@@ -73,8 +77,10 @@ def estimate_draws(draws: Draws, *, max_new_tokens: int, price: Price | None) ->
         tokens = -(-each.size_bytes // BYTES_PER_TOKEN)
         known += len(replies)
         written += sum(reply.completion_tokens for _, reply in replies)
-        requests, at_most = requests + missing, at_most + possible
-        prompt, prompt_at_most = prompt + missing * tokens, prompt_at_most + possible * tokens
+        answers, answers_at_most = answers + missing, answers_at_most + possible
+        now, later = -(-missing // per_request), -(-possible // per_request)
+        requests, at_most = requests + now, at_most + later
+        prompt, prompt_at_most = prompt + now * tokens, prompt_at_most + later * tokens
     mean = written / known if known else max_new_tokens
     return Estimate(
         prompts=len(draws),
@@ -83,8 +89,8 @@ def estimate_draws(draws: Draws, *, max_new_tokens: int, price: Price | None) ->
         requests_at_most=at_most,
         prompt_tokens=prompt,
         prompt_tokens_at_most=prompt_at_most,
-        completion_tokens=round(requests * mean),
-        completion_tokens_at_most=at_most * max_new_tokens,
+        completion_tokens=round(answers * mean),
+        completion_tokens_at_most=answers_at_most * max_new_tokens,
         price=price,
     )
 

@@ -112,7 +112,10 @@ class Job:
     def estimate(self) -> Estimate:
         """Count what is still to be asked."""
         return estimate_draws(
-            self.draws, max_new_tokens=self.teacher.max_new_tokens, price=self.price
+            self.draws,
+            max_new_tokens=self.teacher.max_new_tokens,
+            price=self.price,
+            per_request=self.teacher.n if isinstance(self.teacher, Endpoint) else 1,
         )
 
     def run(self, progress: Progress) -> list[Failure]:

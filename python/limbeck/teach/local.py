@@ -103,7 +103,7 @@ class LocalTeacher:
             prompts: At most a batch of them.
             draw: Decides what is sampled.
         """
-        from limbeck.generate import continuations, seeded
+        from limbeck.continuations import continuations, seeded
 
         ids = [self._ids(prompt) for prompt in prompts]
         self._check_room(prompts, ids)

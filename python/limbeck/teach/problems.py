@@ -10,9 +10,9 @@ from limbeck.errors import InputError
 from limbeck.lines import records, text
 from limbeck.tasks.answers import Kind
 from limbeck.tasks.base import Question
-from limbeck.tasks.public import SETS, PublicTask
+from limbeck.tasks.public import SETS
 from limbeck.tasks.public.base import folded
-from limbeck.tasks.registry import NAMES, Generated, find, is_task
+from limbeck.tasks.registry import NAMES, Generated, Public, find, is_task
 
 __all__ = ["Problem", "read_problems"]
 
@@ -75,9 +75,9 @@ def read_problems(sources: Sequence[str], *, examples: int, seed: int) -> list[P
     return list(kept.values())[::-1]
 
 
-def _of_task(task: Generated | PublicTask, examples: int, seed: int) -> Iterator[Problem]:
+def _of_task(task: Generated | Public, examples: int, seed: int) -> Iterator[Problem]:
     found: Iterable[tuple[str, Question]]
-    if isinstance(task, PublicTask):
+    if isinstance(task, Public):
         sides = ("train", "validation", TEST)
         found = ((side, q) for side in sides for q in task.questions(None, seed=seed, split=side))
     else:

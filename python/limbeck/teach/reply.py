@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,36 +52,59 @@ class Reply:
         return self.finish_reason == "length"
 
 
-def of_body(body: bytes, *, prompt_tokens: int) -> Reply:
-    """Read the body of a chat completion.
+def of_body(body: bytes, *, prompt_tokens: int) -> list[Reply]:
+    """Read the body of a chat completion, which has one choice or several.
 
     Args:
         body: As it came.
-        prompt_tokens: What the prompt is taken for where the server does not count; the completion
+        prompt_tokens: What the prompt is taken for where the server does not count; a completion
             is then taken for a token every two bytes.
+
+    Returns:
+        A reply for each choice. The first carries the tokens of the prompt, which was computed
+        once; the completions' tokens, which a server tells in one sum, are shared out.
 
     Raises:
         BrokenReplyError: It is cut off, no JSON, or holds no message.
     """
     try:
         values = json.loads(body)
-        choice = values["choices"][0]
-        message = choice["message"]
-        content, thinking = message.get("content"), _thinking(message)
+        choices = list(values["choices"])
+        messages = [choice["message"] for choice in (choices[0], *choices[1:])]
+        parts = [(each.get("content"), _thinking(each)) for each in messages]
+        reasons = [str(each.get("finish_reason") or "unknown") for each in choices]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise BrokenReplyError(f"no chat completion came, but {body[:60]!r}") from error
-    if not isinstance(content, str | None) or not isinstance(thinking, str | None):
+    if not all(isinstance(each, str | None) for pair in parts for each in pair):
         raise BrokenReplyError("a message came whose content is no text")
     usage = values.get("usage")
     usage = usage if isinstance(usage, dict) else {}
-    written = len(((thinking or "") + (content or "")).encode(errors="replace"))
-    return of_text(
-        content or "",
-        thinking=thinking,
-        finish_reason=str(choice.get("finish_reason") or "unknown"),
-        prompt_tokens=_count(usage.get("prompt_tokens"), prompt_tokens),
-        completion_tokens=_count(usage.get("completion_tokens"), -(-written // 2)),
-    )
+    sizes = [
+        -(-len(((thinking or "") + (content or "")).encode(errors="replace")) // 2)
+        for content, thinking in parts
+    ]
+    written = _shares(_count(usage.get("completion_tokens"), sum(sizes)), sizes)
+    given = _count(usage.get("prompt_tokens"), prompt_tokens)
+    return [
+        of_text(
+            content or "",
+            thinking=thinking,
+            finish_reason=reason,
+            prompt_tokens=given if place == 0 else 0,
+            completion_tokens=tokens,
+        )
+        for place, ((content, thinking), reason, tokens) in enumerate(
+            zip(parts, reasons, written, strict=True)
+        )
+    ]
+
+
+def _shares(total: int, sizes: Sequence[int]) -> list[int]:
+    """Part a number as some sizes are to each other; the parts add up to it."""
+    whole = sum(sizes) or 1
+    ends = [total * sum(sizes[: n + 1]) // whole for n in range(len(sizes))]
+    ends[-1] = total
+    return [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def of_text(
