@@ -129,6 +129,7 @@ class Manifest(_Part):
         sources: Candidates of each file.
         bytes_kept: UTF-8 bytes of question, rationale and answer of the kept.
         tokens: Tokens of the kept: `total`, and by span kind.
+        stored_tokens: Tokens in the rows, where prompts are shared; None where these are all.
         span_kind_codes: The numbers in the column `span_kinds`.
         domains: The names of the numbers in the column `domains`.
         rows: Packed rows.
@@ -152,6 +153,7 @@ class Manifest(_Part):
     sources: tuple[SourceCounts, ...]
     bytes_kept: int
     tokens: dict[str, int]
+    stored_tokens: int | None = None
     span_kind_codes: dict[str, int]
     domains: tuple[str, ...]
     rows: int
@@ -381,6 +383,8 @@ def summary(manifest: Manifest) -> str:
         f"{manifest.rows:,} rows of {manifest.max_length:,}, {manifest.fill:.1%} full",
         f"steps of an epoch at batch size 1: {steps.packed:,} packed, {steps.unpacked:,} unpacked",
     ]
+    if manifest.stored_tokens:
+        lines.insert(2, sharing(manifest.tokens["total"], manifest.stored_tokens))
     if records.unverified:
         lines.insert(1, f"{records.unverified:,} of the kept state no conclusion to verify")
     if records.held_out:
@@ -389,6 +393,24 @@ def summary(manifest: Manifest) -> str:
         lines.insert(1, f"{records.other_split:,} records of other splits left alone")
     lines.append(f"prepared: {manifest.path}" if manifest.path else "dry run: nothing written")
     return "\n".join(lines)
+
+
+def sharing(tokens: int, stored_tokens: int) -> str:
+    """What sharing prompts saves, for people.
+
+    Args:
+        tokens: Tokens of the examples as separate sequences.
+        stored_tokens: Tokens in the rows.
+
+    Example:
+        >>> sharing(9_000, 2_000)
+        '2,000 of them in the rows, which share prompts: 4.5 times fewer to compute'
+    """
+    fewer = tokens / stored_tokens
+    return (
+        f"{stored_tokens:,} of them in the rows, which share prompts: "
+        f"{fewer:.1f} times fewer to compute"
+    )
 
 
 def few_steps(steps: Steps, train: Train) -> str | None:
