@@ -7,15 +7,15 @@ shards it and the optimizer finds it. Without our keys the forward is the ordina
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from limbeck.errors import InputError
 from limbeck.head import Head, as_head_sees
 from limbeck.objectives.base import Objective, States, measured
+from limbeck.trie_masks import trie_masks
 
 SUBMODULE = "objectives"
 
@@ -30,8 +30,8 @@ def attach(student: Any, objectives: Sequence[Objective]) -> Head:
     """Install objectives in a student.
 
     The student's forward, called with `selections` and `normalizers` beside `input_ids` and
-    `position_ids`, returns `{"loss": 0-d, "terms": {name: 0-d}}`. What the objectives train is kept
-    out of the student's own checkpoint.
+    `position_ids` (and `trie`, where prompts are shared), returns `{"loss": 0-d, "terms": {name:
+    0-d}}`. What the objectives train is kept out of the student's own checkpoint.
 
     Args:
         student: A causal language model of transformers, or a PEFT model around one.
@@ -58,8 +58,14 @@ def attach(student: Any, objectives: Sequence[Objective]) -> Head:
         if "selections" not in kwargs:
             return ordinary(*args, **kwargs)
         selections, normalizers = kwargs["selections"], kwargs["normalizers"]
-        hidden_BTD = hidden_states(decoder, kwargs["input_ids"], kwargs["position_ids"])
-        states = States(as_head_sees(hidden_BTD.flatten(0, 1)), head)
+        hidden_BTD = hidden_states(
+            decoder, kwargs["input_ids"], kwargs["position_ids"], kwargs.get("trie")
+        )
+        hidden_ND = as_head_sees(hidden_BTD.flatten(0, 1))
+        if "trie" in kwargs:
+            # What a branch writes first comes from the last token of the prompt that it shares.
+            hidden_ND = hidden_ND[kwargs["trie"]["sources"]]
+        states = States(hidden_ND, head)
         loss, terms = measured(objectives, states, selections, normalizers)
         return {"loss": loss, "terms": terms}
 
@@ -83,55 +89,21 @@ def keep_apart(student: nn.Module, name: str, module: nn.Module) -> None:
     }
 
 
-def hidden_states(decoder: nn.Module, input_ids: Tensor, position_ids: Tensor) -> Tensor:
+def hidden_states(
+    decoder: nn.Module,
+    input_ids: Tensor,
+    position_ids: Tensor,
+    trie: Mapping[str, Tensor] | None = None,
+) -> Tensor:
     """Return the last hidden states `[B, T, D]` of packed rows.
 
     A cache or an attention mask would switch off the masks that transformers derives from
-    restarting positions, and examples would see each other.
+    restarting positions, and examples would see each other; rows that share prompts bring masks of
+    their own.
     """
+    masks = None if trie is None else trie_masks(decoder, position_ids, trie)
     output = decoder(
-        input_ids=input_ids, position_ids=position_ids, attention_mask=None, use_cache=False
+        input_ids=input_ids, position_ids=position_ids, attention_mask=masks, use_cache=False
     )
     states: Tensor = output.last_hidden_state
     return states
-
-
-@torch.no_grad()
-def check_isolation(student: nn.Module) -> None:
-    """Refuse a student in which packed examples see each other.
-
-    Two rows of two examples each; whatever the first example says, the states of the second must
-    stay as they are.
-
-    Args:
-        student: The model as it will train: architecture and attention implementation decide.
-
-    Raises:
-        InputError: They do not.
-    """
-    model = causal_model(student)
-    decoder, device = model.get_decoder(), next(student.parameters()).device
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    ids = torch.arange(32, device=device).view(2, 16) * 7 % vocabulary
-    other = ids.clone()
-    other[:, :8] = (other[:, :8] + 3) % vocabulary
-    positions = torch.arange(8, device=device).repeat(2).expand(2, 16)
-    was_training = student.training
-    student.eval()
-    try:
-        one, two = (hidden_states(decoder, each, positions)[:, 8:] for each in (ids, other))
-    except TypeError as error:
-        raise InputError(_not_isolated(model)) from error
-    finally:
-        student.train(was_training)
-    tolerance = torch.finfo(one.dtype).eps * one.abs().max()
-    if not (one - two).abs().max() <= tolerance:
-        raise InputError(_not_isolated(model))
-
-
-def _not_isolated(model: Any) -> str:
-    attention = model.config._attn_implementation
-    return (
-        f"student: in {type(model).__name__} with attn_implementation={attention!r} packed "
-        "examples see each other; use sdpa, eager or flex_attention, or prepare with packing: none"
-    )
