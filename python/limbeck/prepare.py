@@ -404,12 +404,15 @@ def sharing(tokens: int, stored_tokens: int) -> str:
 
     Example:
         >>> sharing(9_000, 2_000)
-        '2,000 of them in the rows, which share prompts: 4.5 times fewer to compute'
+        '2,000 of them in the rows, where prompts are shared: 4.5 times fewer to compute'
+        >>> sharing(9_000, 9_000)
+        'no two examples of a window have one prompt: `packing: trie` saves nothing'
     """
-    fewer = tokens / stored_tokens
+    if stored_tokens == tokens:
+        return "no two examples of a window have one prompt: `packing: trie` saves nothing"
     return (
-        f"{stored_tokens:,} of them in the rows, which share prompts: "
-        f"{fewer:.1f} times fewer to compute"
+        f"{stored_tokens:,} of them in the rows, where prompts are shared: "
+        f"{tokens / stored_tokens:.1f} times fewer to compute"
     )
 
 

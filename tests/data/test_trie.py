@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from tests.data.test_reference import compare
 
 from limbeck.arrow import row_batches
 from limbeck.config import Prepare
+from limbeck.inspect import inspect, render
 from limbeck.prepare import prepare, summary
 
 # The last is not composed, so that its tokens are told apart by offsets, one run each.
@@ -127,9 +130,9 @@ def test_what_is_saved_is_told(
     assert trie.stored_tokens == trie.tokens["total"] - 19 * prompt
     assert trie.rows == 1
     assert trie.fill == pytest.approx(trie.stored_tokens / 2048)
-    line = f"{trie.stored_tokens:,} of them in the rows, which share prompts: "
+    line = f"{trie.stored_tokens:,} of them in the rows, where prompts are shared: "
     assert line in summary(trie)
-    assert "share prompts" not in summary(bfd)
+    assert "shared" not in summary(bfd)
 
 
 def test_a_pair_shares_its_own_prompt(
@@ -144,3 +147,31 @@ def test_a_pair_shares_its_own_prompt(
     assert directory.parents == [[-1, 0]]
     (example,) = directory.examples.values()
     assert manifest.stored_tokens == len(example.ids) - example.kinds.index(2)
+
+
+def test_a_row_is_shown_with_its_prompt_once(
+    tokenizer: Path, tmp_path: Path, write: Callable[..., Path], opened: Callable[[Path], Any]
+) -> None:
+    lines = [{"question": "how many?", "answer": f"{n}", "domain": "counts"} for n in range(4)]
+    section = Prepare(template="answer-only", packing="trie")
+    prepare(write(lines), tokenizer=tokenizer, output_dir=tmp_path / "out", recipe=section)
+    examples = opened(tmp_path / "out").examples
+    shown = inspect(tmp_path / "out")
+    assert [each.prompt_of for each in shown.examples] == [None, 0, 0, 0]
+    assert shown.length == sum(len(each.tokens) for each in shown.examples)
+    assert shown.separate_length == sum(len(each.ids) for each in examples.values())
+    for each in shown.examples:
+        own = examples[each.id].ids[-len(each.tokens) :]
+        assert [token.id for token in each.tokens] == own
+        positions = [token.position for token in each.tokens]
+        assert positions == list(range(len(examples[each.id].ids)))[-len(own) :]
+    # What comes first in a branch is predicted from the prompt, and trained.
+    assert shown.examples[1].tokens[0].weight > 0
+    (whole,) = inspect(tmp_path / "out", example=2).examples
+    assert [token.id for token in whole.tokens] == examples[2].ids
+    assert whole.prompt_of is None
+    console = Console(file=io.StringIO(), width=120)
+    console.print(render(shown))
+    text = console.file.getvalue()
+    assert f", {shown.separate_length} as separate sequences" in text
+    assert "example 3, after the prompt of 0" in text
