@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 
 import numpy as np
@@ -10,18 +11,22 @@ import torch
 import transformers.integrations.flex_attention
 from accelerate.utils import send_to_device
 from datasets import Dataset
-from tests.train.conftest import tiny_model
+from safetensors.torch import load_file
+from tests.train.conftest import make_tokenizer, tiny_model
 from tests.train.test_fused import Store
 from tests.train.test_trainer import CHECKPOINTING
 from tests.train.trie_rows import trie_rows
 from torch.nn.attention.flex_attention import flex_attention
 
+from limbeck.config import Prepare, Train, check
 from limbeck.data import Collator, survey
 from limbeck.forward import attach, hidden_states
 from limbeck.isolation import check_sharing
 from limbeck.objectives import Domains, make_terms
+from limbeck.prepare import prepare
 from limbeck.probe import prompts
 from limbeck.spans import KINDS
+from limbeck.train import train
 from limbeck.trainer import DistillConfig, DistillTrainer
 from limbeck.trie import separate, unfold
 from limbeck.trie_masks import SharingError
@@ -237,6 +242,65 @@ def test_a_student_that_cannot_share_is_given_every_example_alone(kind, tmp_path
     unpacked = trained(model, alone, tmp_path, objective, at_once=len(alone))
     assert_alike(shared, unpacked, tolerance=1e-5)
     assert shared[2] == unpacked[2]
+
+
+def test_records_train_alike_however_they_are_packed(tmp_path):
+    """From records to a student: several pairs of one question, all in one batch."""
+    lines = [
+        {"question": f"What is {n} + 2 ?", "answer": f"{n + 2}", "rejected_answer": f"4 of {m}"}
+        for n in range(1, 4)
+        for m in range(1, 4)
+    ]
+    records = tmp_path / "records.jsonl"
+    records.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
+    tokenizer = make_tokenizer(tmp_path / "start", sem=False)
+    student("llama", vocab_size=len(tokenizer)).save_pretrained(tmp_path / "start")
+    weights, tokens = [], []
+    for packing in ("bfd", "trie"):
+        section = {"template": "answer-only", "pairs": True, "max_length": 64, "packing": packing}
+        prepared = tmp_path / packing
+        prepare(
+            records, tokenizer=tmp_path / "start", output_dir=prepared,
+            recipe=check(Prepare, section),
+        )  # fmt: skip
+        settings = {
+            "objectives": [OBJECTIVES["orpo"]], "max_steps": 2, "optim": "sgd",
+            "learning_rate": RATE, "per_device_train_batch_size": 20, "save_strategy": "no",
+        }  # fmt: skip
+        trained_student = train(
+            prepared, student=str(tmp_path / "start"), output_dir=tmp_path / f"{packing}-student",
+            settings=check(Train, settings),
+        )  # fmt: skip
+        weights.append(load_file(trained_student / "model.safetensors"))
+        report = json.loads((trained_student / "training.json").read_text("utf-8"))
+        tokens.append(report["tokens_processed"])
+    start = load_file(tmp_path / "start/model.safetensors")
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=1e-5)
+    assert any((start[name] - value).abs().max() > 1e-2 for name, value in weights[0].items())
+    assert tokens[1] < tokens[0] / 2
+
+
+@pytest.mark.parametrize("kind", ["llama", "mamba"])
+def test_an_evaluation_sees_what_training_sees(kind, tmp_path):
+    rows, changes = trie_rows(2, seed=8), STATE_SPACE.get(kind, {})
+    losses = []
+    for data in (rows, apart(rows)):
+        args = DistillConfig(
+            output_dir=str(tmp_path), use_cpu=True, disable_tqdm=True, save_strategy="no",
+            objectives=[OBJECTIVES["cross_entropy"]], learning_rate=0.0, max_steps=1,
+            per_device_eval_batch_size=len(data), eval_strategy="steps", eval_steps=1,
+        )  # fmt: skip
+        model = tiny_model(kind, **changes)
+        trainer = DistillTrainer(model, args, dataset(data), eval_dataset=dataset(data))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="student: ")
+            trainer.train()
+        losses += [
+            entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry
+        ]
+    assert len(losses) == 2
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", STUDENTS)
