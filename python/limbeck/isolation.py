@@ -43,9 +43,9 @@ def check_isolation(student: nn.Module) -> None:
 def check_sharing(student: nn.Module) -> None:
     """Refuse a student in which an example is another when it shares its prompt.
 
-    Three rows of a prompt, the rest of its example, and a second branch. Whatever the first one
-    says, the states of the second must stay as they are; and they must be those that it has right
-    behind the prompt, as alone, but for the order in which attention adds up.
+    Two rows of a prompt, the rest of its example, and a second branch. Whatever the first one says,
+    the states of the second must stay as they are; and they must be those of the prompt and the
+    branch as a sequence of their own, but for the order in which attention adds up.
 
     Args:
         student: The model as it will train: architecture and attention implementation decide.
@@ -57,21 +57,20 @@ def check_sharing(student: nn.Module) -> None:
     prompt, a, b = _some_ids(model, 24).split(8)
     other = (a + 3) % _vocabulary(model)
     ids = torch.stack([torch.cat(parts) for parts in ((prompt, a, b), (prompt, other, b))])
-    ids = torch.cat([ids, torch.cat([prompt, b, a])[None]])
     t = torch.arange(24, device=ids.device)
-    positions = torch.where(t < 16, t, t - 8).expand(3, 24)
-    trie = {"groups": torch.zeros_like(ids), "branches": (t // 8).expand(3, 24)}
+    positions = torch.where(t < 16, t, t - 8).expand(2, 24)
+    trie = {"groups": torch.zeros_like(ids), "branches": (t // 8).expand(2, 24)}
     try:
-        states = _states(student, ids, positions, trie)
+        states = _states(student, ids, positions, trie)[:, 16:]
+        alone = _states(student, torch.cat([prompt, b])[None], t[None, :16])[0, 8:]
     except SharingError:
         raise
     except (TypeError, AttributeError, RuntimeError, ValueError, KeyError) as error:
         # Whatever a model says that was not made for such masks.
         raise SharingError(type(model).__name__, "masks by branches are not taken") from error
-    second, despite_other, alone = states[0, 16:], states[1, 16:], states[2, 8:16]
     eps = torch.finfo(states.dtype).eps
-    if not (_differ(second, despite_other) <= eps and _differ(second, alone) <= eps**0.5):
-        raise SharingError(type(model).__name__, "branches see each other")
+    if not (_differ(*states) <= eps and _differ(alone, states[0]) <= eps**0.5):
+        raise SharingError(type(model).__name__, "branches are not what they are alone")
 
 
 def _some_ids(model: Any, count: int) -> Tensor:

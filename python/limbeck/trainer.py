@@ -28,7 +28,7 @@ from limbeck.objectives import Domains, Objective, make_terms
 from limbeck.soft_prompt import SoftPrompt
 from limbeck.target_store import TargetStore
 from limbeck.trie import is_trie
-from limbeck.trie_masks import SharingError
+from limbeck.trie_masks import SharingError, windows
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -169,9 +169,7 @@ class DistillTrainer(Trainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train; the arguments are those of `Trainer.train`."""
-        # DeepSpeed may have parted the weights already.
-        if not self.is_deepspeed_enabled:
-            self._check_rows()
+        self._check_rows()
         self._window = _Window()
         self._started = time.perf_counter()
         return super().train(*args, **kwargs)
@@ -179,12 +177,17 @@ class DistillTrainer(Trainer):
     def _check_rows(self) -> None:
         """Refuse rows that the student cannot read, or give it every example alone."""
         model = cast(nn.Module, self.model)
+        # DeepSpeed may have parted the weights already.
+        can_try = not self.is_deepspeed_enabled
         if not is_trie(self.train_dataset):
-            if is_packed(self.train_dataset):
+            if can_try and is_packed(self.train_dataset):
                 check_isolation(model)
             return
         try:
-            check_sharing(model)
+            if can_try:
+                check_sharing(model)
+            else:
+                windows(causal_model(model).get_decoder())
         except SharingError as error:
             cast(Collator, self.data_collator).is_separate = True
             warnings.warn(

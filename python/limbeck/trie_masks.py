@@ -46,20 +46,29 @@ def trie_masks(decoder: Any, positions_BT: Tensor, trie: Mapping[str, Tensor]) -
     Raises:
         SharingError: Its layers or its attention cannot take such masks.
     """
-    implementation = decoder.config._attn_implementation
-    if implementation not in _MAKE:
-        reason = f"attn_implementation={implementation!r} takes no mask by branches"
-        raise SharingError(type(decoder).__name__, reason)
+    by_kind = windows(decoder)
+    make = _MAKE[decoder.config._attn_implementation]
     masks = {
-        kind: _MAKE[implementation](_seen(positions_BT, trie, window), positions_BT, decoder.dtype)
-        for kind, window in _windows(decoder).items()
+        kind: make(_seen(positions_BT, trie, window), positions_BT, decoder.dtype)
+        for kind, window in by_kind.items()
     }
     return masks.get("", masks)
 
 
-def _windows(decoder: Any) -> dict[str, int | None]:
-    """The sliding window of each type of layer, None for none; `""` where all are of one."""
+def windows(decoder: Any) -> dict[str, int | None]:
+    """The sliding window of each type of layer, None for none; `""` where all are of one.
+
+    Args:
+        decoder: A model of transformers.
+
+    Raises:
+        SharingError: Its config tells that its layers or its attention cannot take such masks.
+    """
     config, model = decoder.config, type(decoder).__name__
+    implementation = config._attn_implementation
+    if implementation not in _MAKE:
+        reason = f"attn_implementation={implementation!r} takes no mask by branches"
+        raise SharingError(model, reason)
     kinds = getattr(config, "layer_types", None)
     window = getattr(config, "sliding_window", None)
     for name in _OTHER_WINDOWS:
