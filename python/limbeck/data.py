@@ -285,41 +285,6 @@ def load_prepared(prepared: str | Path) -> Dataset:
     return dataset.with_format("numpy")
 
 
-def domain_counts(dataset: Dataset) -> dict[int, int]:
-    """Return how many examples each domain has, by its number; those of none are not counted.
-
-    Args:
-        dataset: Prepared rows, as `load_prepared` gives them.
-    """
-    import pyarrow.compute as pc
-
-    numbers = pc.list_flatten(dataset.data.column("domains"))
-    counts = {each["values"]: each["counts"] for each in pc.value_counts(numbers).to_pylist()}
-    return {number: counts[number] for number in sorted(counts) if number != NO_DOMAIN}
-
-
-def unlabelled_domains(dataset: Dataset, question_only: Collection[int]) -> frozenset[int]:
-    """Return the numbers of the domains that have no example with an answer.
-
-    Args:
-        dataset: Prepared rows, as `load_prepared` gives them.
-        question_only: Numbers of the templates for questions without an answer.
-    """
-    if not question_only:
-        return frozenset()
-    seen: dict[bool, set[int]] = {True: set(), False: set()}
-    for domains, templates in zip(
-        dataset.data.column("domains").chunks,
-        dataset.data.column("example_templates").chunks,
-        strict=True,
-    ):
-        numbers = domains.flatten().to_numpy()
-        asks = np.isin(templates.flatten().to_numpy(), list(question_only))
-        for unlabelled in seen:
-            seen[unlabelled] |= set(np.unique(numbers[asks == unlabelled]).tolist())
-    return frozenset(seen[True] - seen[False] - {NO_DOMAIN})
-
-
 def is_packed(dataset: Any) -> bool:
     """Whether some row holds several examples; a data set of another kind is taken to."""
     from datasets import Dataset

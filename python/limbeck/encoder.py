@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limbeck.errors import InputError
+from limbeck.layers import layer_number, states_by_layer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,7 +69,6 @@ class Encoder:
         self._model: Any = None
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._dtype = torch.bfloat16 if self._device.type == "cuda" else torch.float32
-        self._layer = settings.layer
         with quiet():
             try:
                 self.tokenizer: Any = AutoTokenizer.from_pretrained(name)
@@ -78,12 +78,7 @@ class Encoder:
         config = whole.get_text_config(encoder=True)
         self._revision = getattr(whole, "_commit_hash", None)
         self.width: int = config.hidden_size
-        layers: int = config.num_hidden_layers
-        if not -layers - 1 <= settings.layer <= layers:
-            raise InputError(
-                f"targets.layer: {settings.layer}; {name} has states 0 (embeddings) to {layers}, "
-                "or -1 for the last"
-            )
+        self._layer = layer_number(settings.layer, config, place="targets.layer", model=name)
         embedding = sentence_embedding(name) if settings.pooling == "auto" else None
         self._count_special = embedding is not None
         self._normalize = embedding is not None and embedding.normalize
@@ -158,13 +153,7 @@ class Encoder:
         arguments = {"input_ids": ids_BT.to(self._device), "attention_mask": mask_BT.long()}
         model = self._loaded()
         with torch.no_grad():
-            if self._layer == -1:
-                states_BTD = model(**arguments).last_hidden_state
-            else:
-                states_BTD = model(**arguments, output_hidden_states=True).hidden_states[
-                    self._layer
-                ]
-        states_BTD = states_BTD.float()
+            states_BTD = states_by_layer(model, [self._layer], **arguments)[self._layer].float()
         if self.pooling == "token":
             chosen: Tensor = states_BTD[counted_BT]
             return chosen

@@ -7,13 +7,14 @@ shards it and the optimizer finds it. Without our keys the forward is the ordina
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from limbeck.errors import InputError
 from limbeck.head import Head, as_head_sees
+from limbeck.layers import LAST, layer_number, states_by_layer
 from limbeck.objectives.base import Objective, States, measured
 from limbeck.trie_masks import trie_masks
 
@@ -41,13 +42,22 @@ def attach(student: Any, objectives: Sequence[Objective]) -> Head:
         The head, which tells which way its loss is computed.
 
     Raises:
-        InputError: The student's adapter is a prompt, which packed rows cannot carry.
+        InputError: The student's adapter is a prompt, which packed rows cannot carry, or an
+            objective reads a layer that the student does not have.
     """
     configs = getattr(student, "peft_config", {})
     if any(config.is_prompt_learning for config in configs.values()):
         raise InputError("peft_config: prompt learning does not pack; use LoRA")
     model = causal_model(student)
     head, decoder, ordinary = Head(model), model.get_decoder(), student.forward
+    for objective in objectives:
+        objective.layer = layer_number(
+            objective.layer,
+            model.config.get_text_config(),
+            place=f"train.objectives: {objective.name}: layer",
+            model="the student",
+        )
+    layers = {objective.layer for objective in objectives}
     module = nn.ModuleDict({objective.name: objective for objective in objectives})
     module.to(next(student.parameters()).device)
     student.add_module(SUBMODULE, module)
@@ -58,14 +68,13 @@ def attach(student: Any, objectives: Sequence[Objective]) -> Head:
         if "selections" not in kwargs:
             return ordinary(*args, **kwargs)
         selections, normalizers = kwargs["selections"], kwargs["normalizers"]
-        hidden_BTD = hidden_states(
-            decoder, kwargs["input_ids"], kwargs["position_ids"], kwargs.get("trie")
-        )
-        hidden_ND = as_head_sees(hidden_BTD.flatten(0, 1))
-        if "trie" in kwargs:
+        trie = kwargs.get("trie")
+        found = packed_states(decoder, kwargs["input_ids"], kwargs["position_ids"], layers, trie)
+        hidden_by_layer = {layer: found_BTD.flatten(0, 1) for layer, found_BTD in found.items()}
+        if trie is not None:
             # What a branch writes first comes from the last token of the prompt that it shares.
-            hidden_ND = hidden_ND[kwargs["trie"]["sources"]]
-        states = States(hidden_ND, head)
+            hidden_by_layer = {n: hidden[trie["sources"]] for n, hidden in hidden_by_layer.items()}
+        states = States(as_head_sees(hidden_by_layer.pop(LAST)), head, hidden_by_layer)
         loss, terms = measured(objectives, states, selections, normalizers)
         return {"loss": loss, "terms": terms}
 
@@ -89,21 +98,35 @@ def keep_apart(student: nn.Module, name: str, module: nn.Module) -> None:
     }
 
 
-def hidden_states(
+def packed_states(
     decoder: nn.Module,
     input_ids: Tensor,
     position_ids: Tensor,
+    layers: Iterable[int] = (),
     trie: Mapping[str, Tensor] | None = None,
-) -> Tensor:
-    """Return the last hidden states `[B, T, D]` of packed rows.
+) -> dict[int, Tensor]:
+    """Return the states `[B, T, D]` of packed rows by layer, the last always among them.
 
     A cache or an attention mask would switch off the masks that transformers derives from
     restarting positions, and examples would see each other; rows that share prompts bring masks of
     their own.
     """
     masks = None if trie is None else trie_masks(decoder, position_ids, trie)
-    output = decoder(
-        input_ids=input_ids, position_ids=position_ids, attention_mask=masks, use_cache=False
+    return states_by_layer(
+        decoder,
+        layers,
+        input_ids=input_ids,
+        position_ids=position_ids,
+        attention_mask=masks,
+        use_cache=False,
     )
-    states: Tensor = output.last_hidden_state
-    return states
+
+
+def hidden_states(
+    decoder: nn.Module,
+    input_ids: Tensor,
+    position_ids: Tensor,
+    trie: Mapping[str, Tensor] | None = None,
+) -> Tensor:
+    """Return the last hidden states `[B, T, D]` of packed rows."""
+    return packed_states(decoder, input_ids, position_ids, trie=trie)[LAST]

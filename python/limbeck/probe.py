@@ -84,7 +84,8 @@ def probe(
     import torch
     from transformers import AutoTokenizer, set_seed
 
-    from limbeck.data import load_prepared, unlabelled_domains
+    from limbeck.data import load_prepared
+    from limbeck.domains import unlabelled_domains
     from limbeck.linear_probe import linear_probe, project
     from limbeck.model import load_student, load_trained, quiet
     from limbeck.train import question_only

@@ -68,8 +68,9 @@ def train(
 
     from limbeck.adapter import adapter_config
     from limbeck.arguments import arguments
-    from limbeck.data import domain_counts, load_prepared, survey, unlabelled_domains
-    from limbeck.objectives import Domains, make_terms
+    from limbeck.data import load_prepared, survey
+    from limbeck.domains import read_domains
+    from limbeck.objectives import make_terms
     from limbeck.target_store import TargetStore
     from limbeck.tasks import held_out_questions
 
@@ -86,22 +87,17 @@ def train(
     if store is not None:
         store.check(prepared)
     gates = _gates(manifest["render"])
+    domains = read_domains(dataset, manifest.get("domains", ()), question_only(manifest["render"]))
+    terms = make_terms(args.objectives, store, domains, args.seed)
     # Of several templates the first answers, unless the student chooses its way itself.
-    domains = Domains(
-        tuple(manifest.get("domains", ())),
-        domain_counts(dataset),
-        unlabelled_domains(dataset, question_only(manifest["render"])),
-    )
-    terms = make_terms(args.objectives, store, domains)
     found = survey(dataset, terms, templates=None if gates else (0,))
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(prepared / "tokenizer")
 
     info = _info(manifest, method, found, gates)
     inputs = [manifest, str(student), settings.model_dump(mode="json"), str(targets), seed]
-    key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
     with args.main_process_first(local=False):  # one process clears up, the others find it done
-        checkpoint = _resume(work_dir, key)
+        checkpoint = _resume(work_dir, hashlib.sha256(json.dumps(inputs).encode()).hexdigest())
     set_seed(args.seed)  # the rows of added tokens are drawn
     model = load_student(
         student,

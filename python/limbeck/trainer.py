@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainingArguments, set_seed
 
 from limbeck.data import Collator, is_packed
+from limbeck.domains import Domains
 from limbeck.errors import InputError
 from limbeck.forward import SUBMODULE, attach, causal_model
 from limbeck.isolation import check_isolation, check_sharing
 from limbeck.model import encoder_decoder
-from limbeck.objectives import Domains, Objective, make_terms
+from limbeck.objectives import Objective, make_terms
 from limbeck.soft_prompt import SoftPrompt
 from limbeck.target_store import TargetStore
 from limbeck.trie import is_trie
@@ -129,7 +130,7 @@ class DistillTrainer(Trainer):
     ) -> None:
         if isinstance(targets, str | Path):
             targets = TargetStore(targets)
-        terms = make_terms(args.objectives, targets, domains)
+        terms = make_terms(args.objectives, targets, domains, args.seed)
         _warn_idle(args)
         _refuse_split_sequences(args)
         if args.n_gpu > 1:

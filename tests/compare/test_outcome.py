@@ -42,3 +42,44 @@ def test_an_encoders_training_is_shown_and_not_added(comparison: Callable[..., P
     assert arms["think_first"].tokens == 3500
     assert arms["think_first"].tokens_of_encoder_arm == arms["answer_only"].tokens_of_encoder_arm
     assert arms["answer_only"].tokens_of_encoder_arm == 0
+
+
+def test_contrasts_are_about_the_tasks_that_they_name(comparison: Callable[..., Path]) -> None:
+    """Both arms know the source; of the target only one has every answer right."""
+    file = comparison(
+        methods=["answer_only", "think_first"],
+        evaluate={"tasks": ["coin_flip", "last_letters"], "questions": 2},
+        contrast_tasks=["last_letters"],
+    )
+    found = plan_comparison(file)
+    for cell in found.cells:
+        finish(cell, 100)
+        told = {"accuracy": 0.5 + cell.recipe.seed / 4, "low": 0.4, "high": 1.0}
+        probe = {"domains": ["a", "b"], "unlabelled": ["b"], "train": 2, "test": 2, "majority": 0.5}
+        points = {"domains": [0, 1], "before": [[0, 0], [1, 1]], "after": [[0, 0], [1, 1]]}
+        states = {"question": {"before": {**told, "accuracy": 1.0}, "after": told}}
+        write(
+            cell.recipe.output_dir / "probe.json", {**probe, "states": states, "projection": points}
+        )
+        rows = []
+        for task in ("coin_flip", "last_letters"):
+            for number in range(4):
+                right = task == "coin_flip" or cell.arm == "think_first" or number == 0
+                row = {"task": task, "id": str(number), "question": f"{number}?", "gold": "yes"}
+                said = {"text": "", "answer": "yes", "correct": right, "tokens_generated": 2}
+                rows.append(json.dumps({**row, "sample": 0, **said}))
+        path = cell.recipe.output_dir / "evaluate/results.jsonl"
+        path.write_text("\n".join(rows) + "\n", "utf-8")
+    summary = summarize_comparison(found, {})
+    [contrast] = summary.contrasts
+    assert (contrast.difference.mean, contrast.difference.questions) == (0.75, 4)
+    assert contrast.tasks == ("last_letters",)
+    arm = summary.arms[0]
+    assert {name: each.mean for name, each in arm.tasks.items()} == {
+        "coin_flip": 1.0,
+        "last_letters": 0.25,
+    }
+    told = arm.probes["question"]
+    assert (told.mean, arm.majority) == (0.625, 0.5)
+    # Two seeds, 0.5 and 0.75: Student's t at one degree of freedom reaches beyond both ends.
+    assert (told.low, told.high) == (0.0, 1.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from limbeck.compare.console import comparison_table
-from limbeck.compare.summary import ArmSummary, ComparisonSummary, Contrast
+from limbeck.compare.summary import ArmSummary, ComparisonSummary, Contrast, Told
 from limbeck.console import print_whole
 from limbeck.crossed import Difference, Mean
 from limbeck.report.comparison import comparison_report, drawings
@@ -75,6 +75,27 @@ def test_the_page_shows_arms_votes_contrasts_and_failures(tmp_path: Path) -> Non
     ):
         assert shown in page, shown
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
+
+
+def test_tasks_and_domains_stand_beside_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks = {"coin_flip": Mean(0.9, 0.8, 0.95, 2, 50), "last_letters": Mean(0.1, 0.05, 0.2, 2, 50)}
+    probes = {"question": Told(0.625, 0.5, 0.75)}
+    probed = replace(ARM, name="prada", tasks=tasks, probes=probes, majority=0.4321)
+    plain = replace(ARM, tasks=tasks)
+    on = replace(BETTER, arm="prada", tasks=("last_letters",))
+    summary = replace(SUMMARY, arms=(plain, probed), contrasts=(on,))
+    page = comparison_report(summary, tmp_path, title="domains").read_text("utf-8")
+    print_whole(comparison_table(summary))
+    text = capsys.readouterr().out
+    for shown in ("90.0 %", "10.0 %", "62.5 %", "prada is better than answer_only on last_letters"):
+        assert shown in page, shown
+        assert shown in text, shown
+    assert "50.0 to 75.0" in page
+    assert "43.2 %" in page
+    alone = comparison_report(SUMMARY, tmp_path, title="one task").read_text("utf-8")
+    assert "on each task" not in alone
 
 
 def test_wrong_rationales_are_drawn_where_arms_differ_in_them() -> None:

@@ -65,6 +65,7 @@ def test_an_encoder_that_is_an_arm_comes_first(comparison: Write) -> None:
         ({"baseline": "cott"}, "`cot`"),
         ({"contrasts": [["cot", "nope"]]}, "no arm 'nope'"),
         ({"contrasts": [["cot", "cot"]]}, "against itself"),
+        ({"contrast_tasks": ["coin_flop"]}, "contrast_tasks: no question is of the task .coin_flop."),
         ({"budget": "time"}, "budget"),
         ({"processes": 0}, "processes"),
         (

@@ -120,6 +120,36 @@ def test_a_chat_has_it_from_the_chat_template(
     assert kept(twice, twice / "tokenizer") == examples
 
 
+@pytest.mark.parametrize("style", ["plain", "chat"])
+def test_a_harness_that_scores_and_continues_texts_has_it_once_in_each(
+    style: str, chat_tokenizer: Path, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    """What lm-eval's HFLM asks of a tokenizer: `_encode_pair`, and `tok_batch_encode`."""
+    prepare(
+        write(LINES), tokenizer=chat_tokenizer, output_dir=tmp_path / "out",
+        recipe=section(style=style),
+    )  # fmt: skip
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out/tokenizer")
+    messages = [{"role": "user", "content": "And how few?"}]
+    text = "Question: And how few?\nAnswer:"
+    if style == "chat":
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    context, continuation = text.rstrip(), text[len(text.rstrip()) :] + " few"
+    ids = tokenizer.convert_tokens_to_ids(PROMPT)
+
+    alone, whole = tokenizer.encode(context), tokenizer.encode(context + continuation)
+    assert alone[:3] == ids
+    assert whole[: len(alone)] == alone
+    assert tokenizer.decode(whole[len(alone) :]) == continuation
+
+    tokenizer.padding_side, tokenizer.pad_token = "left", tokenizer.eos_token
+    texts = [text, text + " many" * 5]
+    batch = tokenizer(texts, truncation=False, padding="longest", return_tensors="pt")
+    for one, row, mask in zip(texts, batch["input_ids"], batch["attention_mask"], strict=True):
+        assert row[mask.bool()].tolist() == tokenizer.encode(one)
+        assert sum(id in ids for id in row.tolist()) == 3
+
+
 @pytest.mark.parametrize(
     ("values", "fault"),
     [

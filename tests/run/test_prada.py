@@ -118,7 +118,7 @@ def test_the_ablations_are_arms_of_one_method() -> None:
         "prompt": (16, 0, None, target),
         "adversary": (0, 0.1, None, target),
         "prada": (16, 0.1, None, target),
-        "random-domains": (16, 0.1, "random", target),
+        "permuted-domains": (16, 0.1, "permuted", target),
         "oracle": (16, 0, None, ()),
     }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.serving import serving
 
 KEY = "sk-hush-0123456789abcdef"
 Answer = Callable[[str, int], dict[str, Any]]
@@ -216,17 +217,5 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def served(model: Path) -> Iterator[str]:
     """The same model behind `transformers serve`; the address of its API."""
-    from transformers.cli.serve import Serve
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    served = Serve(
-        str(model), host="127.0.0.1", port=port, device="cpu", dtype="float32", non_blocking=True
-    )
-    deadline = time.monotonic() + 60
-    while not served.server.started:
-        assert time.monotonic() < deadline, "the server did not start"
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}/v1"
-    served.kill_server()
+    with serving(model) as url:
+        yield url

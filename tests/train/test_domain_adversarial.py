@@ -7,23 +7,27 @@ import json
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from safetensors.torch import load_file
 from tests.train.conftest import RECORDS, make_tokenizer, random_rows, tiny_model
+from tests.train.test_trainer import CHECKPOINTING
 from transformers import AutoTokenizer
 
 from limbeck.config import Prepare, Train, check
-from limbeck.data import domain_counts
+from limbeck.domains import Domains, read_domains
 from limbeck.errors import InputError
+from limbeck.forward import causal_model
 from limbeck.generate import Generator
-from limbeck.objectives import Domains, make_terms
+from limbeck.objectives import base, make_terms
 from limbeck.prepare import prepare
 from limbeck.spans import DEFAULT_SPAN_WEIGHTS, KINDS
 from limbeck.train import train
 from limbeck.trainer import DistillConfig, DistillTrainer
+from limbeck_kernels import distillation_head
 
 NAMES = ("apples", "pears", "plums")
 LAMBDA, RATE, OWN_RATE = 0.3, 0.5, 0.125
@@ -54,8 +58,25 @@ def trainer(tmp_path, term, *, model=None, objectives=None, data=None, **changes
         objectives=[*(objectives or []), {**TERM, **term}],
         **arguments | changes,
     )
-    domains = Domains(NAMES, domain_counts(data))
+    domains = read_domains(data, NAMES)
     return DistillTrainer(model or tiny_model().double(), config, data, domains=domains)
+
+
+def domains_of(*numbers):
+    return Domains(NAMES, np.arange(len(numbers)), np.array(numbers))
+
+
+def states_at(model, layer, ids):
+    """States of a layer as the last ones of a student that has no layers above it, nor a norm."""
+    decoder = model.model
+    layer %= len(decoder.layers) + 1
+    if layer == len(decoder.layers):
+        return decoder(input_ids=ids).last_hidden_state[0]
+    cut = copy.copy(decoder)  # shares every weight
+    cut._modules = {
+        **decoder._modules, "layers": decoder.layers[:layer], "norm": torch.nn.Identity()
+    }  # fmt: skip
+    return cut(input_ids=ids).last_hidden_state[0]
 
 
 def expected(model, classifier, first, term, data):
@@ -73,7 +94,7 @@ def expected(model, classifier, first, term, data):
             ids = torch.tensor(row["input_ids"][at : at + length])[None]
             kinds = row["span_kinds"][at : at + length]
             at += length
-            states = model.model(input_ids=ids).last_hidden_state[0]
+            states = states_at(model, -1, ids)
             each = [DEFAULT_SPAN_WEIGHTS.get(KINDS[kind], 0.0) for kind in kinds[1:]]
             weights = torch.tensor(each, dtype=torch.float64)
             losses = F.cross_entropy(model.lm_head(states[:-1]), ids[0, 1:], reduction="none")
@@ -81,6 +102,7 @@ def expected(model, classifier, first, term, data):
             spans += weights.sum()
             if domain < 0:
                 continue
+            states = states_at(model, term.get("layer", -1), ids)
             question = {"mean": states[:2].mean(0, True), "last": states[1:2], "token": states[:2]}
             features = question[term.get("pooling", "mean")]
             if first is not None:
@@ -105,6 +127,10 @@ def expected(model, classifier, first, term, data):
         {"pooling": "token", "target": ["plums", "pears"], "classes": "source_target"},
         {"pooling": "token", "hidden_size": 8, "weight": 2.0},
         {"pooling": "mean", "hidden_size": 4, "target": ["pears"], "classes": "source_target"},
+        {"layer": 0},
+        {"layer": 1, "target": ["plums"]},
+        {"layer": -2, "pooling": "token", "hidden_size": 8, "learning_rate": OWN_RATE},
+        {"layer": 2, "pooling": "last"},
     ],
 )
 def test_one_step_of_the_trainer_reverses_what_the_definition_says(
@@ -120,17 +146,28 @@ def test_one_step_of_the_trainer_reverses_what_the_definition_says(
             ]
         ).with_format("numpy")
     run = trainer(tmp_path, term, objectives=objectives, data=data)
+    felt, loss_d, accuracy = one_step(run, term, data, with_cross_entropy=with_cross_entropy)
+    part_of = ("objectives", "embed_tokens", "layers.0", "layers.1", "model.norm")
+    reached = {part for part in part_of for name in felt if part in name}
+    assert reached == set(part_of[: {0: 2, 1: 3}.get(term.get("layer", -1) % 3, 5)])
+    logs = run.state.log_history[0]
+    assert logs["domain_adversarial"] == pytest.approx(loss_d, rel=1e-5)
+    assert logs["domain_adversarial_accuracy"] == pytest.approx(accuracy, rel=1e-5)
+    assert logs["domain_adversarial_strength"] == pytest.approx(LAMBDA, rel=1e-5)
+
+
+def one_step(run, term, data, *, with_cross_entropy=True):
+    """Check a step against the definition; return what felt the domain loss, it and accuracy."""
     part = run.objectives["domain_adversarial"].double()
-    model = run.model
-    before = copy.deepcopy({name: value.detach() for name, value in model.named_parameters()})
+    model = causal_model(run.model)
     loss_y, loss_d, accuracy = expected(model, part.classifier, part.first, term, data)
-    named = dict(model.named_parameters())
+    named = {name: each for name, each in run.model.named_parameters() if each.requires_grad}
+    before = {name: value.detach().clone() for name, value in named.items()}
     weight = term.get("weight", 1.0)
     grads_y = torch.autograd.grad(loss_y, named.values(), allow_unused=True, retain_graph=True)
     grads_d = torch.autograd.grad(loss_d, named.values(), allow_unused=True)
     run.train()
-    after = dict(run.model.named_parameters())
-    moved = 0
+    felt = set()
     for name, grad_y, grad_d in zip(named, grads_y, grads_d, strict=True):
         none = torch.zeros_like(before[name])
         d = none if grad_d is None else weight * grad_d
@@ -139,14 +176,54 @@ def test_one_step_of_the_trainer_reverses_what_the_definition_says(
         gradient = y + d if is_classifier else y - LAMBDA * d
         rate = term.get("learning_rate", RATE) if is_classifier else RATE
         torch.testing.assert_close(
-            after[name].detach() - before[name], -rate * gradient, rtol=1e-5, atol=1e-8
+            named[name].detach() - before[name], -rate * gradient, rtol=1e-5, atol=1e-8
         )
-        moved += bool(d.abs().max() > 1e-6)
-    assert moved > 10  # the student's layers and the classifier's, not the head alone
-    logs = run.state.log_history[0]
-    assert logs["domain_adversarial"] == pytest.approx(loss_d.item(), rel=1e-5)
-    assert logs["domain_adversarial_accuracy"] == pytest.approx(accuracy, rel=1e-5)
-    assert logs["domain_adversarial_strength"] == pytest.approx(LAMBDA, rel=1e-5)
+        if d.abs().max() > 1e-6:
+            felt.add(name)
+    return felt, loss_d.item(), accuracy
+
+
+@pytest.mark.parametrize("hidden_size", [0, 8])
+@pytest.mark.parametrize(("lora", "recomputed"), [(True, False), (False, True), (True, True)])
+def test_a_lower_layer_of_an_adapted_or_recomputed_student(
+    lora, recomputed, hidden_size, tmp_path
+) -> None:
+    data, model = rows(), tiny_model().double()
+    if lora:
+        peft = pytest.importorskip("peft")
+        config = peft.LoraConfig(
+            task_type="CAUSAL_LM", r=2, target_modules="all-linear", init_lora_weights=False
+        )
+        model = peft.get_peft_model(model, config)
+    term = {"layer": 1, "hidden_size": hidden_size}
+    run = trainer(
+        tmp_path, term, model=model, objectives=[CROSS_ENTROPY], data=data,
+        **{CHECKPOINTING: recomputed},
+    )  # fmt: skip
+    felt, *_ = one_step(run, term, data)
+    assert any("layers.0" in name for name in felt)
+    assert not any("layers.1" in name for name in felt)
+    assert all("lora" in name or "objectives" in name for name in felt) == lora
+
+
+@pytest.mark.parametrize(("layer", "joins"), [(-1, True), (2, True), (1, False), (0, False)])
+def test_only_an_adversary_of_the_last_layer_joins_the_fused_head(
+    layer, joins, tmp_path, monkeypatch
+) -> None:
+    parts = []
+
+    def spy(hidden, **given):
+        parts.append(sorted(given))
+        return distillation_head(hidden, **given)
+
+    monkeypatch.setattr(base, "distillation_head", spy)
+    trainer(tmp_path, {"layer": layer}, objectives=[CROSS_ENTROPY]).train()
+    assert parts == [["cross_entropy", "domain"]] * 2 * joins
+
+
+def test_a_layer_that_the_student_lacks_is_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match=r"layer: 3; the student has states 0 .* to 2"):
+        trainer(tmp_path, {"layer": 3})
 
 
 def test_lambda_follows_the_training(tmp_path) -> None:
@@ -226,6 +303,8 @@ def test_the_classifier_is_saved_apart(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
+        ({"layer": "last"}, "layer: 'last'; give a number"),
+        ({"control": "random"}, "control: 'random'; use none, permuted"),
         ({"pooling": "max"}, "pooling: 'max'; use mean, last, token"),
         ({"classes": "source_target"}, "target: missing"),
         ({"schedule": "linear"}, "schedule: 'linear'; use constant, dann"),
@@ -239,9 +318,9 @@ def test_the_classifier_is_saved_apart(tmp_path) -> None:
 )
 def test_what_cannot_be_is_refused(options, fault) -> None:
     with pytest.raises(InputError, match=fault):
-        make_terms([TERM | options], None, Domains(NAMES, {0: 4, 1: 2, 2: 1}))
+        make_terms([TERM | options], None, domains_of(0, 0, 0, 1, 1, 2))
 
 
 def test_data_of_one_domain_are_refused() -> None:
     with pytest.raises(InputError, match="nothing to tell apart"):
-        make_terms([TERM], None, Domains(NAMES, {0: 4}))
+        make_terms([TERM], None, domains_of(0, 0, 0, 0))

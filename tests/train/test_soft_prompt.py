@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.data.conftest import CHAT_TEMPLATE
+from tests.serving import serving
 from tests.train.conftest import RECORDS, make_tokenizer, random_rows, tiny_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -28,24 +30,44 @@ ROWS = {"use_peft": True, "lora_target_modules": []}
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("soft")
     make_tokenizer(directory / "tokenizer", sem=False)
+    return prepared_data(directory)
+
+
+@pytest.fixture(scope="module")
+def chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same records as chats."""
+    directory = tmp_path_factory.mktemp("chats")
+    tokenizer = make_tokenizer(directory / "tokenizer", sem=False)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.eos_token, tokenizer.chat_template = "<|im_end|>", CHAT_TEMPLATE
+    tokenizer.save_pretrained(directory / "tokenizer")
+    return prepared_data(directory, style="chat")
+
+
+def prepared_data(directory: Path, style: str = "plain") -> Path:
+    """Records with a soft prompt, prepared with the tokenizer that stands in a directory."""
     records = directory / "records.jsonl"
     keys = ("question", "answer", "rationale")
     lines = [json.dumps(dict(zip(keys, record, strict=True))) for record in RECORDS]
     records.write_text("\n".join(lines))
     section = check(
         Prepare,
-        {"template": "think-first", "max_length": 64, "soft_prompt": 4, "filters": []},
-    )
+        {
+            "template": "think-first", "style": style, "max_length": 64, "soft_prompt": 4,
+            "filters": [],
+        },
+    )  # fmt: skip
     prepare(
         records, tokenizer=directory / "tokenizer", output_dir=directory / "out", recipe=section
     )
     return directory / "out"
 
 
-def base(tmp_path: Path, kind: str, tied: bool, data: Path) -> Path:
+def base(tmp_path: Path, kind: str, tied: bool, data: Path, **changes: object) -> Path:
     """A student with fewer rows than the prepared tokenizer, so that the prompt's are new."""
     rows = len(AutoTokenizer.from_pretrained(data / "tokenizer")) - 4
-    tiny_model(kind, vocab_size=rows, tie_word_embeddings=tied).save_pretrained(tmp_path / "base")
+    model = tiny_model(kind, vocab_size=rows, tie_word_embeddings=tied, **changes)
+    model.save_pretrained(tmp_path / "base")
     return tmp_path / "base"
 
 
@@ -124,6 +146,46 @@ def test_the_saved_student_writes_what_limbeck_writes(
         other = Generator(whole, device="cpu")
         other.max_new_tokens = 12
         assert other.generate([QUESTION])[0].text == answer.text
+
+
+def test_a_server_writes_what_limbeck_writes(
+    chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was told of nothing but the directory, by a client that knows of no prompt."""
+    from openai import OpenAI
+
+    # Weights as large as these make a student whose texts depend on all that it reads.
+    start = base(tmp_path, "llama", True, chats, initializer_range=0.5)
+    student = trained(chats, start, tmp_path / "student", **ROWS)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    messages = [{"role": "user", "content": QUESTION}]
+    with serving(student) as url, OpenAI(base_url=url, api_key="none") as client:
+        reply = client.chat.completions.create(
+            model=str(student), messages=messages, temperature=0, max_tokens=12
+        )
+    served = reply.choices[0].message.content
+    generator = Generator(student, device="cpu")
+    generator.max_new_tokens = 12
+    (answer,) = generator.generate([QUESTION])
+    assert answer.text == served
+    assert reply.usage.prompt_tokens == answer.prompt_tokens
+
+    tokenizer = AutoTokenizer.from_pretrained(student)
+    model = AutoModelForCausalLM.from_pretrained(student)
+    ids = tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )["input_ids"]
+
+    def written(ids: torch.Tensor) -> str:
+        out = model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False
+        )
+        return tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+
+    assert written(ids) == served
+    prompt = tokenizer.convert_tokens_to_ids([f"<|prompt_{number}|>" for number in range(4)])
+    assert ids[0, :4].tolist() == prompt
+    assert written(ids[:, 4:]) != served
 
 
 @pytest.mark.parametrize(("kind", "tied"), [("llama", True), ("llama", False), ("gemma2", True)])

@@ -20,9 +20,10 @@ from torch.nn.attention.flex_attention import flex_attention
 
 from limbeck.config import Prepare, Train, check
 from limbeck.data import Collator, survey
+from limbeck.domains import read_domains
 from limbeck.forward import attach, hidden_states
 from limbeck.isolation import check_sharing
-from limbeck.objectives import Domains, make_terms
+from limbeck.objectives import make_terms
 from limbeck.prepare import prepare
 from limbeck.probe import prompts
 from limbeck.spans import KINDS
@@ -154,9 +155,11 @@ def both_ways(model, terms, rows):
         yield outputs["loss"].detach(), outputs["terms"], gradients
 
 
-@pytest.mark.parametrize("pooling", ["mean", "last", "token"])
-@pytest.mark.parametrize("hidden_size", [0, 8])
-def test_questions_that_are_computed_once_count_for_every_example(pooling, hidden_size):
+@pytest.mark.parametrize(
+    ("pooling", "hidden_size", "layer"),
+    [("mean", 0, -1), ("last", 0, -1), ("token", 0, -1), ("mean", 8, 1), ("token", 8, -1)],
+)
+def test_questions_that_are_computed_once_count_for_every_example(pooling, hidden_size, layer):
     """Together with the other objectives, in one fused head where that can be."""
     rows = trie_rows(3, seed=4)
     for row in rows:
@@ -164,12 +167,12 @@ def test_questions_that_are_computed_once_count_for_every_example(pooling, hidde
         row["span_kinds"][row["span_kinds"] == KINDS.index("rationale")] = KINDS.index("semantic")
     adversary = {
         "name": "domain_adversarial", "schedule": "constant", "strength": 0.3,
-        "pooling": pooling, "hidden_size": hidden_size,
+        "pooling": pooling, "hidden_size": hidden_size, "layer": layer,
     }  # fmt: skip
     terms = make_terms(
         [OBJECTIVES["cross_entropy"], {"name": "semantic_alignment"}, adversary],
         Store(24),
-        Domains(("a", "b", "c"), {0: 5, 1: 6, 2: 7}),
+        read_domains(dataset(rows), ("a", "b", "c")),
     )
     model = student("llama").double()
     attach(model, [term.build(16).double() for term in terms])

@@ -53,6 +53,8 @@ def comparison_table(summary: ComparisonSummary) -> RenderableType:
                 "  vote", *_accuracy(arm.vote), "", "", "", "", f"{arm.tokens_per_vote:.1f}"
             )
     lines: list[RenderableType] = [table] if summary.arms else []
+    if any(_details(arm) for arm in summary.arms):
+        lines.append(_by_task(summary))
     if any(arm.tokens_of_encoder_arm for arm in summary.arms):
         lines.append(Text("(+ …): what the arm cost whose student encodes the targets"))
     lines += [Text(visible(each.sentence)) for each in summary.contrasts]
@@ -61,6 +63,30 @@ def comparison_table(summary: ComparisonSummary) -> RenderableType:
         for name, error in summary.failed.items()
     ]
     return Group(*lines)
+
+
+def _by_task(summary: ComparisonSummary) -> RenderableType:
+    """Accuracy on each task, and what the states tell of the domain, where there is such."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    headings = list(dict.fromkeys(name for arm in summary.arms for name in _details(arm)))
+    table.add_column("arm", no_wrap=True)
+    for heading in headings:
+        table.add_column(Text(visible(heading)), justify="right", no_wrap=True)
+    for arm in summary.arms:
+        found = _details(arm)
+        table.add_row(Text(visible(arm.name)), *(found.get(each, "–") for each in headings))
+    return table
+
+
+def _details(arm: ArmSummary) -> dict[str, str]:
+    tasks = arm.tasks if len(arm.tasks) > 1 else {}
+    found = {task: each.mean for task, each in tasks.items()}
+    found |= {f"domain by {place}": each.mean for place, each in arm.probes.items()}
+    return {name: percent(mean) for name, mean in found.items()}
 
 
 def _tokens(arm: ArmSummary) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from limbeck.compare.cell import Spent, read_spent
 from limbeck.compare.plan import Cell
 from limbeck.errors import InputError
-from limbeck.report.formats import Sample, Training, read_json, read_lines
+from limbeck.report.formats import DomainProbe, Sample, Training, read_json, read_lines
 from limbeck.vote import vote
 
 __all__ = ["Outcome", "read_outcome"]
@@ -30,6 +30,7 @@ class Outcome:
         steps: Of the optimizer.
         examples: That training saw.
         seconds: Of training.
+        probe: What its states tell of the domain; None where that was not asked.
     """
 
     rates: dict[Question, float]
@@ -41,6 +42,7 @@ class Outcome:
     steps: int
     examples: int
     seconds: float
+    probe: DomainProbe | None
 
 
 def read_outcome(cell: Cell) -> Outcome:
@@ -69,6 +71,7 @@ def read_outcome(cell: Cell) -> Outcome:
         steps=training.steps,
         examples=training.examples_seen,
         seconds=training.seconds,
+        probe=read_json(DomainProbe, root / "probe.json"),
     )
 
 

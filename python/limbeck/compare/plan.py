@@ -23,7 +23,9 @@ from limbeck.section import Section
 
 __all__ = ["Cell", "Comparison", "Settings", "Shared", "plan_comparison"]
 
-OWN_KEYS = ("methods", "seeds", "baseline", "contrasts", "budget", "processes")
+OWN_KEYS = (
+    *("methods", "seeds", "baseline", "contrasts", "contrast_tasks", "budget", "processes"),
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -37,6 +39,8 @@ class Settings(Section):
         baseline: The arm that others are held against; the first by default.
         contrasts: Pairs of arms that are tested; every other arm against the baseline by default.
             Declare few: the correction pays for each.
+        contrast_tasks: Tasks whose questions decide the contrasts, as a target domain's; all by
+            default.
         budget: `examples`, each arm trains as its settings say; or `tokens`, as many steps as spend
             the tokens that the baseline of the same seed spent.
         processes: Cells that run at a time; they share the cores.
@@ -46,6 +50,7 @@ class Settings(Section):
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     baseline: str | None = None
     contrasts: tuple[tuple[str, str], ...] | None = None
+    contrast_tasks: tuple[str, ...] | None = Field(None, min_length=1)
     budget: Literal["examples", "tokens"] = "examples"
     processes: int = Field(1, ge=1)
 
@@ -224,6 +229,10 @@ def _check_names(
     if len(set(settings.seeds)) < len(settings.seeds):
         raise RecipeError(("seeds",), "one is given twice, which would count twice; keep one")
     first = next(iter(arms.values()))
+    for task in settings.contrast_tasks or ():
+        if task not in first.tasks:
+            fault = f"no question is of the task {task!r}; {suggest(task, first.tasks)}"
+            raise RecipeError(("contrast_tasks",), fault)
     for name, recipe in arms.items():
         if not isinstance(recipe.teacher, Teacher):
             raise RecipeError(

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from limbeck.compare.outcome import Outcome, Question, read_outcome
 from limbeck.compare.plan import Comparison
 from limbeck.config import Teacher
 from limbeck.crossed import Difference, Mean, crossed_difference, crossed_mean, holm
+from limbeck.report.formats import Probed
+from limbeck.report.words import listing
+from limbeck.student_t import t_quantile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +24,22 @@ if TYPE_CHECKING:
 __all__ = ["ArmSummary", "ComparisonSummary", "Contrast", "summarize_comparison", "write_summary"]
 
 LEVEL = 0.05  # below which a corrected p-value tells two arms apart
+
+
+@dataclass(frozen=True)
+class Told:
+    """How much of the domain a linear probe reads from frozen states.
+
+    Attributes:
+        mean: Share of unseen questions whose domain it names, mean over seeds.
+        low: Lower end of the 95 % confidence interval: Student's over seeds, of one seed the
+            probe's own.
+        high: Upper end.
+    """
+
+    mean: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,8 @@ class ArmSummary:
         hallucination: Share of wrong rationales that the teacher wrote.
         mistakes: Whether these are wrong at random or by a table of wrong facts.
         conclusion: What these conclude.
+        probes: What each probed state of the trained student tells of the domain.
+        majority: What always naming the commonest domain would have right; None without probes.
     """
 
     name: str
@@ -65,6 +88,8 @@ class ArmSummary:
     hallucination: float
     mistakes: str
     conclusion: str
+    probes: dict[str, Told] = field(default_factory=dict)
+    majority: float | None = None
 
     @property
     def tokens(self) -> float:
@@ -81,12 +106,14 @@ class Contrast:
         baseline: The second.
         difference: The first's accuracy minus the second's.
         p_holm: Its p-value, corrected for all declared contrasts.
+        tasks: Those whose questions it is about; empty for all.
     """
 
     arm: str
     baseline: str
     difference: Difference
     p_holm: float
+    tasks: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -104,7 +131,8 @@ class Contrast:
         verb = {"better": "is better than", "worse": "is worse than"}.get(
             self.verdict, "is not distinguishable from"
         )
-        return f"{self.arm} {verb} {self.baseline}: {told}"
+        where = f" on {listing(self.tasks)}" if self.tasks else ""
+        return f"{self.arm} {verb} {self.baseline}{where}: {told}"
 
 
 @dataclass(frozen=True)
@@ -159,10 +187,14 @@ def summarize_comparison(comparison: Comparison, failed: Mapping[str, str]) -> C
         if cell.name not in failed:
             found[cell.arm][cell.recipe.seed] = read_outcome(cell)
     declared = []
+    asked = comparison.settings.contrast_tasks
     for arm, baseline in comparison.contrasts:
         seeds = [seed for seed in found[arm] if seed in found[baseline]]
         if seeds:
-            both = [[found[name][seed].rates for seed in seeds] for name in (arm, baseline)]
+            both = [
+                [_of_tasks(found[name][seed].rates, asked) for seed in seeds]
+                for name in (arm, baseline)
+            ]
             declared.append((arm, baseline, crossed_difference(*_tables(both))))
     corrected = holm([difference.p for *_, difference in declared])
     return ComparisonSummary(
@@ -170,7 +202,9 @@ def summarize_comparison(comparison: Comparison, failed: Mapping[str, str]) -> C
         budget=comparison.settings.budget,
         split=comparison.arms[comparison.baseline].evaluate.split,
         arms=tuple(_arm(comparison, arm, own) for arm, own in found.items() if own),
-        contrasts=tuple(Contrast(*each, p) for each, p in zip(declared, corrected, strict=True)),
+        contrasts=tuple(
+            Contrast(*each, p, asked or ()) for each, p in zip(declared, corrected, strict=True)
+        ),
         failed=dict(failed),
     )
 
@@ -180,13 +214,11 @@ def _arm(comparison: Comparison, name: str, own: Mapping[int, Outcome]) -> ArmSu
     rates = [each.rates for each in outcomes]
     votes = [each.votes for each in outcomes if each.votes is not None]
     tasks = dict.fromkeys(task for task, *_ in rates[0])
+    probes = [each.probe for each in outcomes if each.probe is not None]
     voted = [each.tokens_per_vote for each in outcomes if each.tokens_per_vote is not None]
 
     teacher = recipe.teacher
     assert isinstance(teacher, Teacher), "a comparison has no other"
-
-    def mean(values: Sequence[float]) -> float:
-        return sum(values) / len(values)
 
     return ArmSummary(
         name=name,
@@ -198,19 +230,39 @@ def _arm(comparison: Comparison, name: str, own: Mapping[int, Outcome]) -> ArmSu
             for task in tasks
         },
         vote=_mean(votes) if votes else None,
-        tokens_per_answer=mean([each.tokens_per_answer for each in outcomes]),
-        tokens_per_vote=mean(voted) if voted else None,
-        tokens_trained_on=mean([each.spent.trained for each in outcomes]),
-        tokens_encoded=mean([each.spent.encoded for each in outcomes]),
-        tokens_routed=mean([each.spent.routed for each in outcomes]),
-        tokens_of_encoder_arm=mean([each.encoder_arm for each in outcomes]),
-        steps=mean([each.steps for each in outcomes]),
-        examples=mean([each.examples for each in outcomes]),
-        seconds=mean([each.seconds for each in outcomes]),
+        tokens_per_answer=fmean([each.tokens_per_answer for each in outcomes]),
+        tokens_per_vote=fmean(voted) if voted else None,
+        tokens_trained_on=fmean([each.spent.trained for each in outcomes]),
+        tokens_encoded=fmean([each.spent.encoded for each in outcomes]),
+        tokens_routed=fmean([each.spent.routed for each in outcomes]),
+        tokens_of_encoder_arm=fmean([each.encoder_arm for each in outcomes]),
+        steps=fmean([each.steps for each in outcomes]),
+        examples=fmean([each.examples for each in outcomes]),
+        seconds=fmean([each.seconds for each in outcomes]),
         hallucination=teacher.hallucination,
         mistakes=teacher.mistakes,
         conclusion=teacher.conclusion,
+        probes={
+            place: _told([each.states[place]["after"] for each in probes])
+            for place in (probes[0].states if probes else ())
+        },
+        majority=fmean([each.majority for each in probes]) if probes else None,
     )
+
+
+def _of_tasks(
+    rates: Mapping[Question, float], tasks: Sequence[str] | None
+) -> Mapping[Question, float]:
+    return rates if tasks is None else {key: rates[key] for key in rates if key[0] in tasks}
+
+
+def _told(probed: Sequence[Probed]) -> Told:
+    values = [each.accuracy for each in probed]
+    mean = fmean(values)
+    if len(values) == 1:
+        return Told(mean, probed[0].low, probed[0].high)
+    half = t_quantile(0.95, len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    return Told(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
 def _mean(rates: Sequence[Mapping[Question, float]]) -> Mean:

@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from limbeck.config import suggest
+from limbeck.domains import Domains
 from limbeck.errors import InputError
-from limbeck.objectives.base import Domains, Objective, States, Term
+from limbeck.objectives.base import Objective, States, Term
 from limbeck.objectives.cross_entropy import CrossEntropyTerm
 from limbeck.objectives.domain_adversarial import DomainAdversarialTerm
 from limbeck.objectives.orpo import OrpoTerm
 from limbeck.objectives.semantic_alignment import SemanticAlignmentTerm
 from limbeck.target_store import TargetStore
 
-__all__ = ["TERMS", "Domains", "Objective", "States", "Term", "make_terms"]
+__all__ = ["TERMS", "Objective", "States", "Term", "make_terms"]
 
 TERMS: dict[str, type[Term]] = {
     term.name: term
@@ -29,6 +30,7 @@ def make_terms(
     specifications: Sequence[Mapping[str, Any]],
     targets: TargetStore | None = None,
     domains: Domains | None = None,
+    seed: int = 0,
 ) -> list[Term]:
     """Turn `{"name": …, "weight": …, …options}` into terms.
 
@@ -36,6 +38,7 @@ def make_terms(
         specifications: One mapping a term.
         targets: Cached states, for the terms that read them.
         domains: Those of the data, for the terms that tell them apart.
+        seed: Of what such terms draw.
 
     Raises:
         InputError: A name or an option is unknown or out of range, or a name stands twice.
@@ -65,7 +68,7 @@ def make_terms(
                 f"{_PLACE}: {term.key} stands twice; give it once, or each a `label` of its own"
             )
         term = term if targets is None else term.with_targets(targets)
-        terms.append(term if domains is None else term.with_domains(domains))
+        terms.append(term if domains is None else term.with_domains(domains, seed))
     if not terms:
         raise InputError(f"{_PLACE}: none; give at least one")
     return terms

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
 from limbeck.errors import InputError
+from limbeck.layers import LAST
 from limbeck_kernels import distillation_head
 
 if TYPE_CHECKING:
     from limbeck.data import Layout
+    from limbeck.domains import Domains
     from limbeck.head import Head
     from limbeck.target_store import TargetStore
 
@@ -30,27 +32,19 @@ class States:
     """What the student made of a batch.
 
     Attributes:
-        hidden: Last hidden states `[N, D]` of all N = B·T tokens, row-major.
+        hidden: Hidden states `[N, D]` of all N = B·T tokens, row-major, of the last layer unless
+            `at` gave those of another.
         head: The student's language-model head.
+        others: The same of the other layers that objectives read, by their numbers.
     """
 
     hidden: Tensor
     head: Head
+    others: Mapping[int, Tensor] = field(default_factory=dict)
 
-
-@dataclass(frozen=True)
-class Domains:
-    """The domains of prepared data.
-
-    Attributes:
-        names: By their numbers.
-        examples: How many examples each has, by its number.
-        unlabelled: Numbers of those that have questions without answers alone.
-    """
-
-    names: tuple[str, ...]
-    examples: Mapping[int, int]
-    unlabelled: frozenset[int] = frozenset()
+    def at(self, layer: int) -> States:
+        """Return the states of a layer in the place of the last."""
+        return self if layer == LAST else replace(self, hidden=self.others[layer])
 
 
 @dataclass(frozen=True)
@@ -113,13 +107,14 @@ class Term(ABC):
         del targets
         return self
 
-    def with_domains(self, domains: Domains) -> Term:
+    def with_domains(self, domains: Domains, seed: int) -> Term:
         """Return the term with the domains of the data, if it asks for any.
 
         Args:
-            domains: Their names and sizes.
+            domains: Those of all examples.
+            seed: Of what the term draws.
         """
-        del domains
+        del domains, seed
         return self
 
     @abstractmethod
@@ -137,10 +132,12 @@ class Objective(nn.Module, ABC):
     Attributes:
         part: The keyword under which `distillation_head` takes the objective.
         learning_rate: Of what the objective trains; None is the training's.
+        layer: Whose states the objective is given; the student's number for it once attached.
     """
 
     part: ClassVar[str]
     learning_rate: float | None = None
+    layer: int = LAST
 
     def __init__(self, name: str, weight: float) -> None:
         super().__init__()
@@ -162,7 +159,7 @@ class Objective(nn.Module, ABC):
         """Return what `distillation_head` takes for this objective.
 
         Args:
-            states: The student's hidden states and head.
+            states: Those of the objective's layer, and the head.
             selection: What the term's `load` returned, on the device.
             normalizer: 0-d, the Σ of weights over everything that makes up one optimizer step.
 
@@ -203,23 +200,25 @@ def measured(
     """Return the weighted sum of all objectives, and what they log.
 
     Objectives that can be are measured by one fused head, which writes the gradient of the states
-    once instead of once an objective; the numbers are the same. The head has one place a part: the
-    first objective that can be fused takes it, any other of that part is measured by itself.
+    once instead of once an objective; the numbers are the same. The head reads the last layer and
+    has one place a part: the first objective that can be fused takes it, any other of that part is
+    measured by itself, as is one of another layer.
 
     Args:
         objectives: In the order of the normalizers; at least one.
-        states: The student's hidden states and head.
+        states: Of every layer that an objective reads, and the head.
         selections: What each term's `load` returned, by the term's key.
         normalizers: One 0-d tensor an objective.
     """
     inputs = [
-        (states, selections[objective.name], normalizer)
+        (states.at(objective.layer), selections[objective.name], normalizer)
         for objective, normalizer in zip(objectives, normalizers, strict=True)
     ]
     parts: dict[str, dict[str, Any]] = {}
     takers: dict[str, str] = {}  # the name of the objective that a part is
     for objective, given in zip(objectives, inputs, strict=True):
-        arguments = None if objective.part in parts else objective.arguments(*given)
+        can_join = objective.layer == LAST and objective.part not in parts
+        arguments = objective.arguments(*given) if can_join else None
         if arguments is not None:
             parts[objective.part], takers[objective.part] = arguments, objective.name
     fused = distillation_head(states.hidden, **parts)._asdict() if len(parts) > 1 else {}

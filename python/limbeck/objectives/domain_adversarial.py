@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from limbeck.data import NO_DOMAIN
+from limbeck.domains import Domains
 from limbeck.errors import InputError
-from limbeck.objectives.base import Domains, Objective, States, Term
+from limbeck.layers import LAST
+from limbeck.objectives.base import Objective, States, Term
 from limbeck.spans import KINDS
 from limbeck_kernels import domain_adversarial_loss, reversed_linear
 from limbeck_kernels.common import accumulation_dtype
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 POOLINGS = ("mean", "last", "token")
 CLASSES = ("domains", "source_target")
-CONTROLS = ("none", "random")
+CONTROLS = ("none", "permuted")
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,  # noqa: ARG005 (a schedule is asked for every step)
     "dann": lambda progress: 2 / (1 + math.exp(-10 * progress)) - 1,
@@ -48,12 +50,14 @@ class DomainAdversarialTerm(Term):
         strength: λ at its largest; the states' gradient is −`weight`·λ times the classifier's.
         schedule: `constant`, `dann` (2/(1 + e^(−10p)) − 1 of λ at progress p), or in Python any
             function from progress to the share of λ.
+        layer: Whose states are classified, and from which the reversed gradient goes down: 0 are
+            the embeddings, -1 is the last. What is above feels nothing of it.
         pooling: Of the question's states: their `mean`, the `last`, or each `token` by itself.
         hidden_size: Width of the classifier's hidden layer; 0 makes it linear.
         learning_rate: Of the classifier; None is the training's.
         classes: `domains` tells all apart, `source_target` only these two.
-        control: `random` gives each example a domain drawn once, as often as each is there: what
-            the adversary then does it does not owe to the domains.
+        control: `permuted` deals the domains out again among all examples, as the run's seed
+            says: what the adversary then does it does not owe to the domains.
         target: Names of the target domains; by default those that have questions without answers
             alone. Source and target then count alike, however many examples each has; without
             any, all examples count alike.
@@ -63,6 +67,7 @@ class DomainAdversarialTerm(Term):
     name: ClassVar[str] = "domain_adversarial"
     strength: float = 0.1
     schedule: str | Callable[[float], float] = "dann"
+    layer: int = LAST
     pooling: str = "mean"
     hidden_size: int = 0
     learning_rate: float | None = None
@@ -90,6 +95,8 @@ class DomainAdversarialTerm(Term):
             raise InputError(f"{_PLACE}: strength: {self.strength!r}; give a number")
         if not 0 <= self.strength < math.inf:
             raise InputError(f"{_PLACE}: strength: {self.strength}; give 0 or more")
+        if isinstance(self.layer, bool) or not isinstance(self.layer, int):
+            raise InputError(f"{_PLACE}: layer: {self.layer!r}; give a number, -1 for the last")
         if not isinstance(self.hidden_size, int) or self.hidden_size < 0:
             raise InputError(f"{_PLACE}: hidden_size: {self.hidden_size!r}; give a width, or 0")
         rate = self.learning_rate
@@ -98,7 +105,7 @@ class DomainAdversarialTerm(Term):
         if isinstance(self.target, str) or any(not isinstance(n, str) for n in self.target):
             raise InputError(f"{_PLACE}: target: {self.target!r}; give a list of domains")
 
-    def with_domains(self, domains: Domains) -> Term:
+    def with_domains(self, domains: Domains, seed: int) -> Term:
         """Return the term with the data's domains, and the target that these say.
 
         Raises:
@@ -121,6 +128,8 @@ class DomainAdversarialTerm(Term):
                 f"{_PLACE}: the prepared data have the domains {', '.join(present) or '(none)'}, "
                 "which leaves nothing to tell apart; give records a `domain`, or `data.paths` one"
             )
+        if self.control == "permuted":
+            domains = domains.dealt_out_again(seed)
         return dataclasses.replace(self, domains=domains, target=target)
 
     def select(self, layout: Layout) -> dict[str, Any]:
@@ -133,9 +142,10 @@ class DomainAdversarialTerm(Term):
             (int64): where each chosen example's question ends; `classes` (int64), one each.
         """
         classes_K, weights_K = self._tables
-        domain_E = layout.domains
-        if self.control == "random":
-            domain_E = np.where(domain_E >= 0, self._drawn(layout.example_ids), domain_E)
+        domain_E = layout.domains.copy()
+        if self.control == "permuted":
+            has_domain = domain_E != NO_DOMAIN
+            domain_E[has_domain] = self._known.of(layout.example_ids[has_domain])
         domain_N = np.where(layout.examples >= 0, domain_E[layout.examples], -1)
         tokens_M = np.flatnonzero((layout.span_kinds == _QUESTION) & (domain_N >= 0))
         example_M = layout.examples[tokens_M]
@@ -160,32 +170,13 @@ class DomainAdversarialTerm(Term):
         classes_K, _ = self._tables
         return DomainAdversarial(self, width, int(classes_K.max()) + 1)
 
-    def _drawn(self, example_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Draw a domain for each example, the same one whenever it is asked for."""
-        assert self.domains is not None
-        numbers = np.array(list(self.domains.examples))
-        shares = np.cumsum(list(self.domains.examples.values())) / sum(
-            self.domains.examples.values()
-        )
-        # SplitMix64: neighbouring ids, which often share a domain, get unrelated draws.
-        mixed = example_ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-        lots = (mixed ^ (mixed >> np.uint64(31))).astype(np.float64) / 2.0**64
-        drawn = np.searchsorted(shares, lots, side="right")
-        return numbers[np.minimum(drawn, len(numbers) - 1)]
-
     @property
     def _tables(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Class and weight of each domain, by its number.
 
         Source examples weigh N/2Ns and target ones N/2Nt, so that an example weighs 1 on average.
         """
-        if self.domains is None:
-            raise InputError(
-                f"{_PLACE} needs the domains of the data; prepare records that have a `domain`"
-            )
-        names, examples = self.domains.names, self.domains.examples
+        names, examples = self._known.names, self._known.examples
         is_target = np.array([name in self.target for name in names])
         count = np.array([examples.get(number, 0) for number in range(len(names))])
         if self.classes == "source_target":
@@ -197,6 +188,14 @@ class DomainAdversarialTerm(Term):
             of_group = np.where(is_target, count[is_target].sum(), count[~is_target].sum())
             weights = count.sum() / (2 * of_group)
         return classes, weights
+
+    @property
+    def _known(self) -> Domains:
+        if self.domains is None:
+            raise InputError(
+                f"{_PLACE} needs the domains of the data; prepare records that have a `domain`"
+            )
+        return self.domains
 
 
 class DomainAdversarial(Objective):
@@ -213,6 +212,7 @@ class DomainAdversarial(Objective):
 
     def __init__(self, term: DomainAdversarialTerm, width: int, classes: int) -> None:
         super().__init__(term.key, term.weight)
+        self.layer = term.layer
         self.pooling = term.pooling
         self.learning_rate = term.learning_rate
         schedule = term.schedule

@@ -1,20 +1,17 @@
-"""Arithmetic chains: someone has a number of things, gets some and loses some."""
+"""Arithmetic chains: someone has a number of things, gets some and loses some.
+
+The same skill in several domains, which differ in their words alone: what is learnt in some can be
+tested in another.
+"""
 
 import random
-import re
 from dataclasses import dataclass
 from typing import ClassVar
 
 from limbeck.tasks.base import Chain, Task, check_range
-from limbeck.tasks.words import NAMES, THINGS
+from limbeck.tasks.surface import BUS, GAME, HARBOUR, SHOP, SUMS, Surface
 
-__all__ = ["Arithmetic"]
-
-_GAINS = ("gets", "buys")
-_LOSSES = ("loses", "sells")
-_VERB = "|".join(_GAINS + _LOSSES)
-_FORM = re.compile(rf"\w+ has (\d+) \w+((?:, (?:{_VERB}) \d+)+)\. How many are left\?")
-_CHANGE = re.compile(r"(\w+) (\d+)")
+__all__ = ["Arithmetic", "Bus", "Game", "Harbour", "Sums"]
 
 
 def _symbols(before: int, change: int, after: int) -> str:
@@ -41,6 +38,7 @@ class Arithmetic(Task[int, int]):
     """
 
     name: ClassVar[str] = "arithmetic"
+    surface: ClassVar[Surface] = SHOP
     phrasings = (_symbols, _words, _orders)
     steps: int = 3
     largest: int = 20
@@ -51,26 +49,23 @@ class Arithmetic(Task[int, int]):
 
     def ask(self, rng: random.Random) -> str:
         """Write a random question."""
-        who, what = rng.choice(NAMES), rng.choice(THINGS)
+        surface = self.surface
+        words = {"who": rng.choice(surface.who), "what": rng.choice(surface.what)}
         number = rng.randint(0, self.largest)
-        clauses = [f"{who} has {number} {what}"]
+        text = surface.opening.format(number=number, **words)
         for _ in range(self.steps):
             after = rng.choice([n for n in self._near(number) if n != number])
-            verb = rng.choice(_GAINS if after > number else _LOSSES)
-            clauses.append(f"{verb} {abs(after - number)}")
+            verb = rng.choice(surface.gains if after > number else surface.losses)
+            text += surface.change.format(verb=verb, number=abs(after - number))
             number = after
-        return f"{', '.join(clauses)}. How many are left?"
+        return text + surface.closing.format(**words)
 
     def read(self, question: str) -> Chain[int, int]:
         """Read the first number and the signed changes."""
-        found = _FORM.fullmatch(question)
+        found = self.surface.read(question)
         if found is None:
             raise ValueError(f"not a question of {self.name}: {question!r}")
-        changes = [
-            int(number) if verb in _GAINS else -int(number)
-            for verb, number in _CHANGE.findall(found[2])
-        ]
-        return Chain(int(found[1]), changes)
+        return Chain(*found)
 
     def apply(self, state: int, operation: int) -> int:
         """Add the change."""
@@ -88,3 +83,31 @@ class Arithmetic(Task[int, int]):
     def _near(self, number: int) -> range:
         """Numbers that one change reaches, within the limits."""
         return range(max(0, number - self.change), min(self.largest, number + self.change) + 1)
+
+
+class Bus(Arithmetic):
+    """The same on a bus."""
+
+    name: ClassVar[str] = "arithmetic_bus"
+    surface: ClassVar[Surface] = BUS
+
+
+class Game(Arithmetic):
+    """The same in a game of two teams."""
+
+    name: ClassVar[str] = "arithmetic_game"
+    surface: ClassVar[Surface] = GAME
+
+
+class Harbour(Arithmetic):
+    """The same among ships."""
+
+    name: ClassVar[str] = "arithmetic_harbour"
+    surface: ClassVar[Surface] = HARBOUR
+
+
+class Sums(Arithmetic):
+    """The same without a story."""
+
+    name: ClassVar[str] = "arithmetic_sums"
+    surface: ClassVar[Surface] = SUMS

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from limbeck.errors import InputError
-from limbeck.tasks.arithmetic import Arithmetic
+from limbeck.tasks.arithmetic import Arithmetic, Bus, Game, Harbour, Sums
 from limbeck.tasks.base import Task
 from limbeck.tasks.coin_flip import CoinFlip
 from limbeck.tasks.induction import Acre, Induction, ListFunctions, MiniScan, OneDArc
 from limbeck.tasks.last_letters import LastLetters
+from limbeck.tasks.more_or_fewer import MoreOrFewer
 from limbeck.tasks.public import SETS, PublicTask
 from limbeck.tasks.shuffled_objects import ShuffledObjects
 
@@ -19,7 +20,10 @@ __all__ = ["NAMES", "Generated", "files_of", "find", "get", "is_task"]
 
 Generated: TypeAlias = Task[Any, Any] | Induction
 
-_CHAINS: tuple[type[Task[Any, Any]], ...] = (Arithmetic, LastLetters, CoinFlip, ShuffledObjects)
+_CHAINS: tuple[type[Task[Any, Any]], ...] = (
+    *(Arithmetic, Bus, Game, Harbour, Sums, MoreOrFewer),
+    *(LastLetters, CoinFlip, ShuffledObjects),
+)
 _INDUCTION: tuple[type[Induction], ...] = (OneDArc, Acre, ListFunctions, MiniScan)
 _TASKS: dict[str, type[Generated]] = {
     **{task.name: task for task in _CHAINS},
