@@ -17,17 +17,50 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def row_batches(prepared: Path) -> Iterator[pa.RecordBatch]:
+def row_batches(prepared: Path, *, is_folded: bool = False) -> Iterator[pa.RecordBatch]:
     """The packed rows of a prepared directory, in the order of its files.
 
     Args:
         prepared: A directory that `limbeck prepare` wrote.
+        is_folded: Leave rows that share prompts as they are stored, instead of giving every
+            example its prompt.
 
     Raises:
         InputError: A file is missing or is not an Arrow stream.
     """
     for file in _state(prepared, "_data_files"):
-        yield from file_batches(prepared / file["filename"])
+        for batch in file_batches(prepared / file["filename"]):
+            is_trie = "example_parents" in batch.schema.names
+            yield _unfolded(batch) if is_trie and not is_folded else batch
+
+
+def _unfolded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows with its prompt before every example."""
+    import numpy as np
+    import pyarrow as pa
+
+    from limbeck.trie import PARENTS, Prefixes
+
+    flat = {name: batch.column(name).flatten().to_numpy() for name in ("span_kinds", PARENTS)}
+    counts = batch.column(PARENTS).value_lengths().to_numpy()
+    example_ends = np.cumsum(counts)
+    # Of parents in a row to those in the batch.
+    own = flat[PARENTS] + np.repeat(example_ends - counts, counts)
+    parents = np.where(flat[PARENTS] < 0, -1, own)
+    lengths = batch.column("example_lengths").flatten().to_numpy()
+    prefixes = Prefixes.of(
+        {"example_lengths": lengths, "span_kinds": flat["span_kinds"], PARENTS: parents}
+    )
+    sources = pa.array(prefixes.sources)
+    unfolded = (prefixes.lengths + prefixes.before).astype(np.int32)
+    token_ends = np.append(0, np.cumsum(unfolded))[np.append(0, example_ends)].astype(np.int32)
+    example_starts = pa.array(np.append(0, example_ends).astype(np.int32))
+    columns = {name: batch.column(name) for name in batch.schema.names if name != PARENTS}
+    for name in ("input_ids", "span_kinds"):
+        values = columns[name].flatten().take(sources)
+        columns[name] = pa.ListArray.from_arrays(pa.array(token_ends), values)
+    columns["example_lengths"] = pa.ListArray.from_arrays(example_starts, pa.array(unfolded))
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def fingerprint(prepared: Path) -> str:

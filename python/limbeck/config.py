@@ -111,7 +111,10 @@ class Prepare(Section):
     )
     max_length: int = Field(2048, ge=1, description="tokens of a row, and of an example at most")
     min_length: int = Field(0, ge=0, description="tokens of an example at least")
-    packing: Literal["bfd", "domain_balanced", "none"] = "bfd"
+    packing: Literal["bfd", "domain_balanced", "trie", "none"] = Field(
+        "bfd",
+        description="how examples share rows; `trie`: those of one prompt have it once",
+    )
     packing_window: int = Field(65536, ge=1, description="examples packed together")
     filters: tuple[Filter, ...] = (AnswerMismatch(), ExactDuplicate())
     split: str = "train"

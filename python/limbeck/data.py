@@ -18,15 +18,12 @@ from numpy.typing import NDArray
 
 from limbeck.errors import InputError
 from limbeck.spans import KINDS, ROLES
+from limbeck.trie import PARENTS, Folded, Row, separate, unfold
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
     from limbeck.objectives.base import Term
-
-Row = Mapping[str, Any]
-"""`input_ids`, `span_kinds` by token; `example_lengths`, `example_ids`, `domains` and, where there
-are several templates, `example_templates`, of pairs `example_roles`, by example."""
 
 PADDING = -1
 NO_DOMAIN = -1
@@ -73,9 +70,10 @@ class Layout:
         """Lay `rows` out side by side, padded on the right to the longest.
 
         Args:
-            rows: Packed rows; lists or arrays.
+            rows: Packed rows; lists or arrays. Those that share prompts are unfolded.
             pad_id: Token id of the padding.
         """
+        rows = [unfold(row) for row in rows]
         width = max(len(row["input_ids"]) for row in rows)
         shape = (len(rows), width)
         input_ids = np.full(shape, pad_id, np.int64)
@@ -120,14 +118,22 @@ class Collator:
     into the flattened tokens, `weights` and what else the term needs), `items` (float32, per term
     the Σ of its weights) and `counts` (plain integers: tokens, trained tokens, examples).
 
+    Of rows that share prompts, `input_ids` and `position_ids` are those of the folded rows, and
+    `trie` has what turns these into what the objectives see: `groups` and `branches`, of which the
+    masks are made, and `sources`, the token that each of the unfolded rows is. To these `rows`
+    refers, so every label has a source of its own, though several are one token of the student's.
+
     Args:
         terms: The objectives' host side.
         pad_id: Token id of the padding.
+        is_separate: Make each example of rows that share prompts a row of its own, for students
+            that cannot read them folded.
     """
 
-    def __init__(self, terms: Sequence[Term], pad_id: int = 0) -> None:
+    def __init__(self, terms: Sequence[Term], pad_id: int = 0, is_separate: bool = False) -> None:
         self.terms = tuple(terms)
         self.pad_id = pad_id
+        self.is_separate = is_separate
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Collate rows.
@@ -135,6 +141,9 @@ class Collator:
         Raises:
             InputError: An example would train nothing.
         """
+        is_trie = all(PARENTS in row for row in rows)
+        if is_trie and self.is_separate:
+            rows, is_trie = [one for row in rows for one in separate(row)], False
         layout = Layout.of(rows, self.pad_id)
         selections = {term.key: term.select(layout) for term in self.terms}
         refuse_untrained(layout, selections)
@@ -147,16 +156,32 @@ class Collator:
         }
         trained = np.unique(np.concatenate([each["rows"] for each in selections.values()]))
         return {
-            "input_ids": torch.from_numpy(layout.input_ids).view(layout.shape),
-            "position_ids": torch.from_numpy(layout.positions).view(layout.shape),
+            **(_folded(rows, self.pad_id) if is_trie else _as_laid_out(layout)),
             "selections": tensors,
             "items": torch.tensor([float(s["weights"].sum()) for s in selections.values()]),
             "counts": {
-                "tokens": int((layout.examples != PADDING).sum()),
+                "tokens": sum(len(row["input_ids"]) for row in rows),
                 "trained": len(trained),
                 "examples": len(layout.example_ids),
             },
         }
+
+
+def _as_laid_out(layout: Layout) -> dict[str, Any]:
+    return {
+        "input_ids": torch.from_numpy(layout.input_ids).view(layout.shape),
+        "position_ids": torch.from_numpy(layout.positions).view(layout.shape),
+    }
+
+
+def _folded(rows: Sequence[Row], pad_id: int) -> dict[str, Any]:
+    folded = Folded.of(rows, pad_id)
+    names = ("groups", "branches", "sources")
+    return {
+        "input_ids": torch.from_numpy(folded.input_ids),
+        "position_ids": torch.from_numpy(folded.positions),
+        "trie": {name: torch.from_numpy(getattr(folded, name)) for name in names},
+    }
 
 
 def refuse_untrained(layout: Layout, selections: Mapping[str, Mapping[str, Any]]) -> None:

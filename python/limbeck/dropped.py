@@ -10,7 +10,7 @@ from limbeck.visible import visible
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from limbeck.prepare import Dropped
+    from limbeck.manifest import Dropped
 
 
 def dropped_table(dropped: Sequence[Dropped]) -> Table:
@@ -20,7 +20,7 @@ def dropped_table(dropped: Sequence[Dropped]) -> Table:
         dropped: The manifest's `dropped`, which a dry run fills in.
 
     Example:
-        >>> from limbeck.prepare import Dropped
+        >>> from limbeck.manifest import Dropped
         >>> lines = [Dropped(reason="repetition", first=2, alone=3, example="a.jsonl:7")]
         >>> dropped_table(lines).row_count
         1

@@ -7,16 +7,16 @@ shards it and the optimizer finds it. Without our keys the forward is the ordina
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from limbeck.errors import InputError
 from limbeck.head import Head, as_head_sees
 from limbeck.layers import LAST, layer_number, states_by_layer
 from limbeck.objectives.base import Objective, States, measured
+from limbeck.trie_masks import trie_masks
 
 SUBMODULE = "objectives"
 
@@ -31,8 +31,8 @@ def attach(student: Any, objectives: Sequence[Objective]) -> Head:
     """Install objectives in a student.
 
     The student's forward, called with `selections` and `normalizers` beside `input_ids` and
-    `position_ids`, returns `{"loss": 0-d, "terms": {name: 0-d}}`. What the objectives train is kept
-    out of the student's own checkpoint.
+    `position_ids` (and `trie`, where prompts are shared), returns `{"loss": 0-d, "terms": {name:
+    0-d}}`. What the objectives train is kept out of the student's own checkpoint.
 
     Args:
         student: A causal language model of transformers, or a PEFT model around one.
@@ -68,8 +68,12 @@ def attach(student: Any, objectives: Sequence[Objective]) -> Head:
         if "selections" not in kwargs:
             return ordinary(*args, **kwargs)
         selections, normalizers = kwargs["selections"], kwargs["normalizers"]
-        found = packed_states(decoder, kwargs["input_ids"], kwargs["position_ids"], layers)
+        trie = kwargs.get("trie")
+        found = packed_states(decoder, kwargs["input_ids"], kwargs["position_ids"], layers, trie)
         hidden_by_layer = {layer: found_BTD.flatten(0, 1) for layer, found_BTD in found.items()}
+        if trie is not None:
+            # What a branch writes first comes from the last token of the prompt that it shares.
+            hidden_by_layer = {n: hidden[trie["sources"]] for n, hidden in hidden_by_layer.items()}
         states = States(as_head_sees(hidden_by_layer.pop(LAST)), head, hidden_by_layer)
         loss, terms = measured(objectives, states, selections, normalizers)
         return {"loss": loss, "terms": terms}
@@ -95,64 +99,34 @@ def keep_apart(student: nn.Module, name: str, module: nn.Module) -> None:
 
 
 def packed_states(
-    decoder: nn.Module, input_ids: Tensor, position_ids: Tensor, layers: Iterable[int] = ()
+    decoder: nn.Module,
+    input_ids: Tensor,
+    position_ids: Tensor,
+    layers: Iterable[int] = (),
+    trie: Mapping[str, Tensor] | None = None,
 ) -> dict[int, Tensor]:
     """Return the states `[B, T, D]` of packed rows by layer, the last always among them.
 
     A cache or an attention mask would switch off the masks that transformers derives from
-    restarting positions, and examples would see each other.
+    restarting positions, and examples would see each other; rows that share prompts bring masks of
+    their own.
     """
+    masks = None if trie is None else trie_masks(decoder, position_ids, trie)
     return states_by_layer(
         decoder,
         layers,
         input_ids=input_ids,
         position_ids=position_ids,
-        attention_mask=None,
+        attention_mask=masks,
         use_cache=False,
     )
 
 
-def hidden_states(decoder: nn.Module, input_ids: Tensor, position_ids: Tensor) -> Tensor:
+def hidden_states(
+    decoder: nn.Module,
+    input_ids: Tensor,
+    position_ids: Tensor,
+    trie: Mapping[str, Tensor] | None = None,
+) -> Tensor:
     """Return the last hidden states `[B, T, D]` of packed rows."""
-    return packed_states(decoder, input_ids, position_ids)[LAST]
-
-
-@torch.no_grad()
-def check_isolation(student: nn.Module) -> None:
-    """Refuse a student in which packed examples see each other.
-
-    Two rows of two examples each; whatever the first example says, the states of the second must
-    stay as they are.
-
-    Args:
-        student: The model as it will train: architecture and attention implementation decide.
-
-    Raises:
-        InputError: They do not.
-    """
-    model = causal_model(student)
-    decoder, device = model.get_decoder(), next(student.parameters()).device
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    ids = torch.arange(32, device=device).view(2, 16) * 7 % vocabulary
-    other = ids.clone()
-    other[:, :8] = (other[:, :8] + 3) % vocabulary
-    positions = torch.arange(8, device=device).repeat(2).expand(2, 16)
-    was_training = student.training
-    student.eval()
-    try:
-        one, two = (hidden_states(decoder, each, positions)[:, 8:] for each in (ids, other))
-    except TypeError as error:
-        raise InputError(_not_isolated(model)) from error
-    finally:
-        student.train(was_training)
-    tolerance = torch.finfo(one.dtype).eps * one.abs().max()
-    if not (one - two).abs().max() <= tolerance:
-        raise InputError(_not_isolated(model))
-
-
-def _not_isolated(model: Any) -> str:
-    attention = model.config._attn_implementation
-    return (
-        f"student: in {type(model).__name__} with attn_implementation={attention!r} packed "
-        "examples see each other; use sdpa, eager or flex_attention, or prepare with packing: none"
-    )
+    return packed_states(decoder, input_ids, position_ids, trie=trie)[LAST]

@@ -177,6 +177,9 @@ def _of_row(row: Any) -> Iterator[Prompt]:
     """The prompts of a row's examples that have a domain."""
     import numpy as np
 
+    from limbeck.trie import unfold
+
+    row = unfold(row)
     ends = np.cumsum(row["example_lengths"])
     for end, length, domain in zip(ends, row["example_lengths"], row["domains"], strict=True):
         kinds = row["span_kinds"][end - length : end]

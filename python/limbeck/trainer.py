@@ -22,11 +22,14 @@ from transformers import Trainer, TrainingArguments, set_seed
 from limbeck.data import Collator, is_packed
 from limbeck.domains import Domains
 from limbeck.errors import InputError
-from limbeck.forward import SUBMODULE, attach, causal_model, check_isolation
+from limbeck.forward import SUBMODULE, attach, causal_model
+from limbeck.isolation import check_isolation, check_sharing
 from limbeck.model import encoder_decoder
 from limbeck.objectives import Objective, make_terms
 from limbeck.soft_prompt import SoftPrompt
 from limbeck.target_store import TargetStore
+from limbeck.trie import is_trie
+from limbeck.trie_masks import SharingError, windows
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -167,12 +170,30 @@ class DistillTrainer(Trainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train; the arguments are those of `Trainer.train`."""
-        # DeepSpeed may have parted the weights already.
-        if is_packed(self.train_dataset) and not self.is_deepspeed_enabled:
-            check_isolation(cast(nn.Module, self.model))
+        self._check_rows()
         self._window = _Window()
         self._started = time.perf_counter()
         return super().train(*args, **kwargs)
+
+    def _check_rows(self) -> None:
+        """Refuse rows that the student cannot read, or give it every example alone."""
+        model = cast(nn.Module, self.model)
+        # DeepSpeed may have parted the weights already.
+        can_try = not self.is_deepspeed_enabled
+        if not is_trie(self.train_dataset):
+            if can_try and is_packed(self.train_dataset):
+                check_isolation(model)
+            return
+        try:
+            if can_try:
+                check_sharing(model)
+            else:
+                windows(causal_model(model).get_decoder())
+        except SharingError as error:
+            cast(Collator, self.data_collator).is_separate = True
+            warnings.warn(
+                f"{error}. Now each example gets its prompt, and a row of its own", stacklevel=3
+            )
 
     def seconds(self) -> float:
         """Wall time spent training, before a resumed checkpoint and since."""
@@ -217,9 +238,8 @@ class DistillTrainer(Trainer):
             for objective in cast("Iterable[Objective]", self.objectives.values()):
                 objective.advance(self.state.global_step / max(1, self.state.max_steps))
         outputs = model(
-            input_ids=inputs["input_ids"],
-            position_ids=inputs["position_ids"],
-            selections=inputs["selections"],
+            **{name: inputs[name] for name in ("input_ids", "position_ids", "selections")},
+            **{name: inputs[name] for name in ("trie",) if name in inputs},
             normalizers=inputs["items"] if num_items_in_batch is None else num_items_in_batch,
         )
         if model.training:

@@ -70,6 +70,31 @@ def _roles(row: dict[str, Any]) -> list[int]:
     return row.get("example_roles") or [0] * len(row["example_ids"])
 
 
+def _with_prompts(row: dict[str, Any]) -> dict[str, Any]:
+    if "example_parents" not in row:
+        return row
+    ids: list[int] = []
+    kinds: list[int] = []
+    lengths: list[int] = []
+    start, starts = 0, []
+    for length, parent in zip(row["example_lengths"], row["example_parents"], strict=True):
+        starts.append(start)
+        before = len(ids)
+        if parent >= 0:
+            assert row["example_parents"][parent] == -1
+            at = starts[parent]
+            while row["span_kinds"][at] in (0, 1, 5):
+                ids.append(row["input_ids"][at])
+                kinds.append(row["span_kinds"][at])
+                at += 1
+        ids += row["input_ids"][start : start + length]
+        kinds += row["span_kinds"][start : start + length]
+        lengths.append(len(ids) - before)
+        start += length
+    assert start == len(row["input_ids"])
+    return {**row, "input_ids": ids, "span_kinds": kinds, "example_lengths": lengths}
+
+
 @dataclass(frozen=True)
 class Directory:
     """A prepared directory, read with nothing of limbeck's."""
@@ -104,10 +129,19 @@ class Directory:
         ]
 
     @property
+    def parents(self) -> list[list[int]] | None:
+        """Of each row, the examples whose prompts stand before others; None without the column."""
+        rows = [row.get("example_parents") for row in self._table()]
+        return None if None in rows else rows
+
+    @property
     def examples(self) -> dict[int, Example]:
-        """The examples of all rows by their id; each stands once, a pair as one."""
+        """The examples of all rows by their id; each stands once, a pair as one.
+
+        One that shares a prompt has it again.
+        """
         found: dict[int, Example] = {}
-        for row in self._table():
+        for row in map(_with_prompts, self._table()):
             start = 0
             for index, (example_id, role) in enumerate(
                 zip(row["example_ids"], _roles(row), strict=True)

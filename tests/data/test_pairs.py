@@ -72,7 +72,7 @@ def texts(directory: Any) -> dict[int, tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("packing", ["bfd", "none", "domain_balanced"])
+@pytest.mark.parametrize("packing", ["bfd", "none", "domain_balanced", "trie"])
 @pytest.mark.parametrize("lines", [[PAIR, OTHER], PREFERENCES], ids=["records", "preference"])
 def test_both_sides_stand_in_one_row_under_one_id(
     packing: str, lines: list[Any], read: Callable[..., tuple[Manifest, Any]]

@@ -118,6 +118,7 @@ def compare(
         assert names[examples[each.example_id].template] == each.template
         assert examples[each.example_id].chosen == each.chosen
     assert directory.rows == twin.rows
+    assert directory.parents == twin.parents
     unverified = sum(not each.verified for each in twin.examples)
     assert manifest.records.unverified == unverified
     return manifest.records.rejected
@@ -278,9 +279,9 @@ SURE = json.dumps(
 @given(
     lines=st.lists(LINE, max_size=25),
     template=st.sampled_from(["answer-first", "think-first", "answer-only"]),
-    bounds=st.tuples(st.integers(0, 12), st.integers(40, 120)),
+    bounds=st.tuples(st.integers(0, 12), st.integers(60, 120)),
     window=st.integers(1, 30),
-    packing=st.sampled_from(["bfd", "domain_balanced", "none"]),
+    packing=st.sampled_from(["bfd", "domain_balanced", "trie", "none"]),
     keep_rationale=st.booleans(),
     domain=st.sampled_from([None, "sums"]),
     validation=st.sampled_from([0.0, 0.3]),

@@ -6,7 +6,8 @@ from tests.train.conftest import random_rows, tiny_model
 
 from limbeck.data import Collator
 from limbeck.errors import InputError
-from limbeck.forward import attach, check_isolation, hidden_states
+from limbeck.forward import attach, hidden_states
+from limbeck.isolation import check_isolation
 from limbeck.objectives import make_terms
 
 BACKENDS = [

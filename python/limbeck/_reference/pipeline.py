@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from limbeck._reference import answers, choice, filters, packing, rationale_control, records
+from limbeck._reference import answers, choice, filters, packing, rationale_control, records, trie
 from limbeck._reference.records import FaultError, Line, Record
 from limbeck._reference.render import KINDS, SOFT_PROMPT, Piece, Template, chat, chat_prompt, fill
 from limbeck._reference.tokens import Encoder
@@ -48,9 +48,10 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Rows of example ids, and every candidate's fate."""
+    """Rows of example ids, and every candidate's fate; `parents` where prompts are shared."""
 
     rows: list[list[int]]
+    parents: list[list[int]] | None
     examples: list[Example]
     rejected: list[Rejected]
 
@@ -100,15 +101,34 @@ def prepare(
                     )
     examples, late = choose(config, pipeline, examples, numbers)
     rejected += late
+    rows, parents = pack(config, examples)
+    ids = [[examples[index].example_id for index in row] for row in rows]
+    return Prepared(ids, parents, examples, rejected)
+
+
+def pack(
+    config: Mapping[str, Any], examples: list[Example]
+) -> tuple[list[list[int]], list[list[int]] | None]:
+    """The examples of each row by their index, and where prompts are shared, which before each.
+
+    Args:
+        config: The configuration.
+        examples: All that are kept.
+    """
+    capacity, window = config["max_length"], config["packing_window"]
+    if config["packing"] == "trie":
+        candidates = [trie.sides(each.ids, each.kinds, each.chosen) for each in examples]
+        tries = trie.windows(candidates, capacity=capacity, window=window)
+        rows = [[index for each in row for index in each] for row in tries]
+        return rows, [trie.parents(candidates, row) for row in tries]
     rows = packing.windows(
         [len(example.ids) for example in examples],
         [example.domain for example in examples],
-        capacity=config["max_length"],
-        window=config["packing_window"],
+        capacity=capacity,
+        window=window,
         packing=config["packing"],
     )
-    ids = [[examples[index].example_id for index in row] for row in rows]
-    return Prepared(ids, examples, rejected)
+    return rows, None
 
 
 def choose(

@@ -13,6 +13,7 @@ from limbeck.errors import InputError
 from limbeck.inspect.token_bytes import TokenBytes
 from limbeck.inspect.weights import weights_of
 from limbeck.spans import KINDS, ROLES
+from limbeck.trie import PARENTS, Prefixes, Row, unfold
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ class Example:
         source: The file; `line` is the line in it, from 1.
         domain: Its domain's name, None where it has none.
         role: `single`, or of a pair `chosen` or `rejected`.
-        tokens: All of its tokens.
+        prompt_of: The id of the example whose prompt comes before its tokens; None where they begin
+            with a prompt.
+        tokens: All of its tokens in the row.
     """
 
     id: int
@@ -58,6 +61,7 @@ class Example:
     line: int
     domain: str | None
     role: str
+    prompt_of: int | None
     tokens: tuple[Token, ...]
 
 
@@ -68,6 +72,8 @@ class Inspection:
     Attributes:
         row: The row's index; `rows` is how many there are.
         length: How many tokens the row holds; `max_length` is how many it may.
+        separate_length: How many its examples have as separate sequences: more where they share
+            prompts.
         span_weights: Weight by span kind, for the template of the first example that is shown;
             kinds that are absent have none.
         weights_from: Where the weights were found.
@@ -77,6 +83,7 @@ class Inspection:
     row: int
     rows: int
     length: int
+    separate_length: int
     max_length: int
     span_weights: Mapping[str, float]
     weights_from: str
@@ -95,7 +102,7 @@ def inspect(
     Args:
         prepared: The directory that `limbeck prepare` wrote.
         index: The row; negative counts from the end.
-        example: An example id: that example alone, wherever it is packed.
+        example: An example id: that example alone, wherever it is packed, with its prompt.
         span_weights: Weight by span kind, for all templates or for each. By default those of the
             cross-entropy in the recipe of the run that the directory belongs to, else
             cross-entropy's defaults.
@@ -117,17 +124,20 @@ def inspect(
     elif not -rows <= index < rows:
         raise InputError(f"{directory}: row {index}: there are {rows}; give 0 to {rows - 1}")
     index %= rows
-    columns = _row(directory, index)
+    stored = _row(directory, index)
+    whole = unfold(stored)
+    columns = stored if example is None else whole
     vocabulary = TokenBytes.load(directory / "tokenizer" / "tokenizer.json")
     numbers = columns.get("example_templates") or [0] * len(columns["example_ids"])
     # Of each example; weights that are one for all are the first.
     own = [weights[number] if number < len(weights) else weights[0] for number in numbers]
     examples = _examples(directory, columns, own, vocabulary, manifest["domains"])
-    first = 0 if example is None else columns["example_ids"].index(example)
+    first = 0 if example is None else stored["example_ids"].index(example)
     return Inspection(
         row=index,
         rows=rows,
-        length=len(columns["input_ids"]),
+        length=len(stored["input_ids"]),
+        separate_length=len(whole["input_ids"]),
         max_length=manifest["max_length"],
         span_weights=own[first],
         weights_from=origin,
@@ -158,7 +168,7 @@ def _row_of(directory: Path, example: int) -> int:
     import numpy as np
 
     row_start = 0
-    for batch in row_batches(directory):
+    for batch in row_batches(directory, is_folded=True):
         ids = batch.column("example_ids")
         found = np.flatnonzero(ids.flatten().to_numpy() == example)
         if len(found):
@@ -172,7 +182,7 @@ def _row_of(directory: Path, example: int) -> int:
 
 
 def _row(directory: Path, index: int) -> dict[str, list[int]]:
-    for batch in row_batches(directory):
+    for batch in row_batches(directory, is_folded=True):
         if index < batch.num_rows:
             return {name: batch.column(name)[index].as_py() for name in batch.schema.names}
         index -= batch.num_rows
@@ -181,18 +191,23 @@ def _row(directory: Path, index: int) -> dict[str, list[int]]:
 
 def _examples(
     directory: Path,
-    columns: Mapping[str, list[int]],
+    columns: Row,
     weights: Sequence[Mapping[str, float]],
     vocabulary: TokenBytes,
     domains: list[str],
 ) -> Iterator[Example]:
-    origins = _origins(directory / "examples.arrow", columns["example_ids"])
+    numbers = columns["example_ids"]
+    origins = _origins(directory / "examples.arrow", numbers)
+    parents = columns.get(PARENTS, [-1] * len(numbers))
+    befores = Prefixes.of(columns).before if PARENTS in columns else [0] * len(numbers)
     token_start = 0
-    for number, length, domain, role, own in zip(
-        columns["example_ids"],
+    for number, length, domain, role, parent, before, own in zip(
+        numbers,
         columns["example_lengths"],
         columns["domains"],
-        columns.get("example_roles") or [0] * len(weights),
+        columns.get("example_roles") or [0] * len(numbers),
+        parents,
+        befores,
         weights,
         strict=True,
     ):
@@ -207,16 +222,19 @@ def _examples(
             line=origins[number]["line"],
             domain=domains[domain] if domain >= 0 else None,
             role=ROLES[role],
+            prompt_of=numbers[parent] if parent >= 0 else None,
             tokens=tuple(
                 Token(
-                    id=token,
-                    raw=vocabulary[token],
+                    id=int(token),
+                    raw=vocabulary[int(token)],
                     kind=kind,
                     # Nothing stands before the first token that it could be predicted from.
                     weight=float(own.get(kind, 0.0)) if position and is_trained else 0.0,
                     position=position,
                 )
-                for position, (token, kind) in enumerate(zip(ids, kinds, strict=True))
+                for position, (token, kind) in enumerate(
+                    zip(ids, kinds, strict=True), start=int(before)
+                )
             ),
         )
         token_start = token_end

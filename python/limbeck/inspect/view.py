@@ -55,9 +55,12 @@ def _heading(shown: Inspection) -> Text:
     fill = shown.length / shown.max_length
     heading = Text(f"row {shown.row}", style="bold")
     heading.append(
-        f" (0 to {shown.rows - 1}), {shown.length} of {shown.max_length} tokens ({fill:.0%})\n",
+        f" (0 to {shown.rows - 1}), {shown.length} of {shown.max_length} tokens ({fill:.0%})",
         style="not bold",
     )
+    if shown.separate_length > shown.length:
+        heading.append(f", {shown.separate_length} as separate sequences", style="not bold")
+    heading.append("\n")
     heading.append("weights ", style="not bold")
     for kind, style in STYLES.items():
         weight = shown.span_weights.get(kind, 0.0)
@@ -73,6 +76,7 @@ def _caption(example: Example) -> Text:
 
     trained = sum(token.weight != 0 for token in example.tokens)
     side = "" if example.role == ROLES[0] else f", {example.role}"
+    side += "" if example.prompt_of is None else f", after the prompt of {example.prompt_of}"
     caption = Text(f"\nexample {example.id}{side}", style="bold")
     facts = [
         f"record {example.record}" if example.record else "",

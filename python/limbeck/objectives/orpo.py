@@ -22,13 +22,13 @@ from torch import Tensor
 
 from limbeck.errors import InputError
 from limbeck.objectives.base import Objective, States, Term
-from limbeck.spans import KINDS
+from limbeck.spans import KINDS, PROMPT_KINDS
 
 if TYPE_CHECKING:
     from limbeck.data import Layout
 
 _PLACE = "train.objectives: orpo"
-_PROMPT = [KINDS.index(kind) for kind in ("prompt", "question", "soft_prompt")]
+_PROMPT = [KINDS.index(kind) for kind in PROMPT_KINDS]
 
 # A completion that is all but certain has odds beyond any float; at this log-probability log odds
 # are 14 and their gradient vanishes.

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::batch::{Accepted, Batch, Rendered, State};
 use crate::choice::{Aside, Choice};
-use crate::config::Config;
+use crate::config::{Config, Packing};
 use crate::error::{Error, Result};
 use crate::filter::{Dropped, Earlier, NearLookup, Plan, Reason, Rejection, Trials};
 use crate::manifest::{Counts, SourceCounts, Tokens};
@@ -53,6 +53,8 @@ pub struct Totals {
     pub domains: Vec<String>,
     /// Rows so far; those of the window are not counted.
     pub rows: u64,
+    /// Tokens in these rows: fewer than those of the kept where prompts are shared.
+    pub stored_tokens: u64,
     /// After a dry run, what each filter would drop.
     pub dropped: Option<Vec<Dropped>>,
 }
@@ -274,6 +276,7 @@ impl<'a> Collector<'a> {
             domain,
             template: kept.template as i32,
             chosen: kept.chosen,
+            shared: None,
         });
         if self.window.is_full() {
             self.empty_window()?;
@@ -334,14 +337,22 @@ impl<'a> Collector<'a> {
 
     fn empty_window(&mut self) -> Result<()> {
         let Self {
-            window, writers, ..
+            window,
+            writers,
+            totals,
+            ..
         } = self;
-        self.totals.rows += window.empty(|row| {
-            let Some(writers) = writers else {
-                return Ok(());
-            };
-            row.for_each(|example| writers.rows.example(&example));
-            writers.rows.end_row()
+        let stored_tokens = &mut totals.stored_tokens;
+        totals.rows += window.empty(|row| {
+            for example in row {
+                *stored_tokens += example.stored_tokens() as u64;
+                if let Some(writers) = writers {
+                    writers.rows.example(&example);
+                }
+            }
+            writers
+                .as_mut()
+                .map_or(Ok(()), |writers| writers.rows.end_row())
         })?;
         Ok(())
     }
@@ -390,7 +401,11 @@ fn duplicate() -> Rejection {
 impl Writers {
     fn create(directory: &Path, config: &Config) -> Result<Self> {
         Ok(Self {
-            rows: RowWriter::create(&directory.join(ROWS_FILE), config.pairs)?,
+            rows: RowWriter::create(
+                &directory.join(ROWS_FILE),
+                config.pairs,
+                config.packing == Packing::Trie,
+            )?,
             examples: ExampleWriter::create(
                 &directory.join(EXAMPLES_FILE),
                 &config.inputs,

@@ -81,6 +81,8 @@ pub enum Packing {
     Bfd,
     /// Every row mixes the domains as its window does.
     DomainBalanced,
+    /// Examples of one prompt share it: in each row it is written once.
+    Trie,
     /// One example a row.
     None,
 }

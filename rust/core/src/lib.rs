@@ -29,6 +29,7 @@ pub mod record;
 pub mod shard;
 pub mod template;
 pub mod tokenize;
+pub mod trie;
 pub mod window;
 
 pub use config::Config;

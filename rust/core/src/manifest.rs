@@ -26,6 +26,9 @@ pub struct Manifest {
     pub bytes_kept: u64,
     /// Tokens of the kept.
     pub tokens: Tokens,
+    /// Tokens in the rows, where prompts are shared; else all of the kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stored_tokens: Option<u64>,
     /// The names of the numbers in `span_kinds`.
     pub span_kind_codes: Map<String, Value>,
     /// The names of the numbers in `domains`.

@@ -38,6 +38,20 @@ impl Packer {
     /// # Panics
     /// If an example is longer than a row.
     pub fn pack(&mut self, lengths: &[u32], order: &mut Vec<u32>, rows: &mut Vec<u32>) -> usize {
+        self.pack_behind(0, lengths, order, rows)
+    }
+
+    /// [`Self::pack`] into rows of which the first `taken` tokens are taken.
+    ///
+    /// # Panics
+    /// If an example is longer than what is left of a row.
+    pub fn pack_behind(
+        &mut self,
+        taken: usize,
+        lengths: &[u32],
+        order: &mut Vec<u32>,
+        rows: &mut Vec<u32>,
+    ) -> usize {
         by_length(lengths, self.capacity, order);
         rows.clear();
         rows.resize(lengths.len(), NONE);
@@ -50,7 +64,7 @@ impl Packer {
                 Some(space) => (self.pop(space), space),
                 None => {
                     self.below.push(NONE);
-                    (self.below.len() as u32 - 1, self.capacity)
+                    (self.below.len() as u32 - 1, self.capacity - taken)
                 }
             };
             rows[example as usize] = row;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::batch::Batch;
 use crate::candidate::Worker;
 use crate::collect::Collector;
-use crate::config::Config;
+use crate::config::{Config, Packing};
 use crate::error::{Error, Result};
 use crate::filter::{Earlier, Plan};
 use crate::manifest::{FORMAT, Manifest, Steps, span_kind_codes};
@@ -160,12 +160,13 @@ fn manifest(
         sources: totals.sources.clone(),
         bytes_kept: totals.bytes_kept,
         tokens: totals.tokens.clone(),
+        stored_tokens: (config.packing == Packing::Trie).then_some(totals.stored_tokens),
         span_kind_codes: span_kind_codes(),
         domains: totals.domains.clone(),
         rows: totals.rows,
         examples: records.kept,
         // A dry run may have kept nothing.
-        fill: totals.tokens.total() as f64 / (totals.rows.max(1) as f64 * config.max_length as f64),
+        fill: totals.stored_tokens as f64 / (totals.rows.max(1) as f64 * config.max_length as f64),
         max_length: config.max_length,
         steps: Steps {
             packed: totals.rows,

@@ -4,6 +4,7 @@ use crate::balance;
 use crate::config::Packing;
 use crate::pack::Packer;
 use crate::tokenize::Run;
+use crate::trie::{self, Shared};
 
 /// One example on its way into a row.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +21,49 @@ pub struct Packed<'a> {
     pub template: i32,
     /// Of a pair, how many of the tokens are what is chosen; 0 of a single example.
     pub chosen: u32,
+    /// The prompt that it has in common with others of its row, where that is written once.
+    pub shared: Option<Shared>,
+}
+
+/// One example, of a pair or by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Side<'a> {
+    /// Token ids.
+    pub ids: &'a [u32],
+    /// Their span kinds.
+    pub runs: &'a [Run],
+}
+
+impl<'a> Packed<'a> {
+    /// The single example, or what is chosen and what is rejected.
+    pub fn sides(&self) -> (Side<'a>, Option<Side<'a>>) {
+        let (ids, runs) = (self.ids, self.runs);
+        let chosen = self.chosen as usize;
+        if chosen == 0 {
+            return (Side { ids, runs }, None);
+        }
+        let mut tokens = 0;
+        let before = runs.iter().take_while(|run| {
+            tokens += run.tokens as usize;
+            tokens <= chosen
+        });
+        let (runs, more_runs) = runs.split_at(before.count());
+        let (ids, more_ids) = ids.split_at(chosen);
+        let rejected = Side {
+            ids: more_ids,
+            runs: more_runs,
+        };
+        (Side { ids, runs }, Some(rejected))
+    }
+
+    /// How many tokens it takes in its row.
+    pub fn stored_tokens(&self) -> usize {
+        let full = self.ids.len();
+        self.shared.map_or(full, |shared| {
+            let sides = if self.chosen == 0 { 1 } else { 2 };
+            full - shared.prompt as usize * (sides - usize::from(!shared.is_written))
+        })
+    }
 }
 
 /// How rows are chosen.
@@ -27,6 +71,7 @@ pub struct Packed<'a> {
 enum Way {
     BestFit(Packer),
     Balanced { max_length: usize },
+    Trie(trie::Packer),
     Alone,
 }
 
@@ -35,6 +80,17 @@ enum Way {
 pub struct Window {
     size: usize,
     way: Way,
+    held: Held,
+    order: Vec<u32>,
+    row_of: Vec<u32>,
+    /// Where each row begins in `members`, the examples sorted by row.
+    row_starts: Vec<u32>,
+    members: Vec<u32>,
+}
+
+/// The examples of a window, in the order in which they came.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
     ids: Vec<u32>,
     runs: Vec<Run>,
     lengths: Vec<u32>,
@@ -46,11 +102,8 @@ pub struct Window {
     domains: Vec<i32>,
     templates: Vec<i32>,
     chosen: Vec<u32>,
-    order: Vec<u32>,
-    row_of: Vec<u32>,
-    /// Where each row begins in `members`, the examples sorted by row.
-    row_starts: Vec<u32>,
-    members: Vec<u32>,
+    /// Of examples whose prompt is written once; empty where none is.
+    shared: Vec<Option<Shared>>,
 }
 
 impl Window {
@@ -59,20 +112,13 @@ impl Window {
         let way = match packing {
             Packing::Bfd => Way::BestFit(Packer::new(max_length)),
             Packing::DomainBalanced => Way::Balanced { max_length },
+            Packing::Trie => Way::Trie(trie::Packer::new(max_length)),
             Packing::None => Way::Alone,
         };
         Self {
             size,
             way,
-            ids: Vec::new(),
-            runs: Vec::new(),
-            run_starts: Vec::new(),
-            lengths: Vec::new(),
-            token_starts: Vec::new(),
-            example_ids: Vec::new(),
-            domains: Vec::new(),
-            templates: Vec::new(),
-            chosen: Vec::new(),
+            held: Held::default(),
             order: Vec::new(),
             row_of: Vec::new(),
             row_starts: Vec::new(),
@@ -84,20 +130,12 @@ impl Window {
     pub fn is_full(&self) -> bool {
         // Unpacked rows gain nothing from waiting.
         let alone = matches!(self.way, Way::Alone);
-        self.lengths.len() >= if alone { 1 } else { self.size }
+        self.held.len() >= if alone { 1 } else { self.size }
     }
 
-    /// Adds an example.
+    /// Adds an example; what it shares is found out here.
     pub fn push(&mut self, example: Packed<'_>) {
-        self.token_starts.push(self.ids.len());
-        self.ids.extend_from_slice(example.ids);
-        self.run_starts.push(self.runs.len());
-        self.runs.extend_from_slice(example.runs);
-        self.lengths.push(example.ids.len() as u32);
-        self.example_ids.push(example.example_id);
-        self.domains.push(example.domain);
-        self.templates.push(example.template);
-        self.chosen.push(example.chosen);
+        self.held.push(example);
     }
 
     /// Hands every row to `row` and empties the window; returns the number of rows.
@@ -111,48 +149,30 @@ impl Window {
             let examples = &self.members[members];
             row(&mut examples
                 .iter()
-                .map(|&example| self.packed(example as usize)))?;
+                .map(|&example| self.held.packed(example as usize)))?;
         }
-        self.ids.clear();
-        self.runs.clear();
-        self.run_starts.clear();
-        self.lengths.clear();
-        self.token_starts.clear();
-        self.example_ids.clear();
-        self.domains.clear();
-        self.templates.clear();
-        self.chosen.clear();
+        self.held.clear();
         Ok(rows as u64)
-    }
-
-    fn packed(&self, example: usize) -> Packed<'_> {
-        let start = self.token_starts[example];
-        let tokens = start..start + self.lengths[example] as usize;
-        let run_start = self.run_starts[example];
-        let run_end = self.run_starts.get(example + 1);
-        Packed {
-            ids: &self.ids[tokens],
-            runs: &self.runs[run_start..run_end.copied().unwrap_or(self.runs.len())],
-            example_id: self.example_ids[example],
-            domain: self.domains[example],
-            template: self.templates[example],
-            chosen: self.chosen[example],
-        }
     }
 
     /// Sorts the examples by row into `members`, within a row as they were placed.
     fn arrange(&mut self) -> usize {
-        let examples = self.lengths.len();
-        let (order, row_of) = (&mut self.order, &mut self.row_of);
+        let examples = self.held.len();
+        let (held, order, row_of) = (&mut self.held, &mut self.order, &mut self.row_of);
         let rows = match &mut self.way {
-            Way::BestFit(packer) => packer.pack(&self.lengths, order, row_of),
+            Way::BestFit(packer) => packer.pack(&held.lengths, order, row_of),
             Way::Balanced { max_length } => {
-                balance::pack(&self.lengths, &self.domains, *max_length, order, row_of)
+                balance::pack(&held.lengths, &held.domains, *max_length, order, row_of)
+            }
+            Way::Trie(packer) => {
+                let (rows, shared) = packer.pack(held, order, row_of);
+                held.shared = shared;
+                rows
             }
             Way::Alone => {
-                self.order.clear();
-                self.order.extend(0..examples as u32);
-                self.row_of.clone_from(&self.order);
+                order.clear();
+                order.extend(0..examples as u32);
+                row_of.clone_from(order);
                 examples
             }
         };
@@ -176,6 +196,54 @@ impl Window {
     }
 }
 
+impl Held {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.lengths.len()
+    }
+
+    pub(crate) fn push(&mut self, example: Packed<'_>) {
+        self.token_starts.push(self.ids.len());
+        self.ids.extend_from_slice(example.ids);
+        self.run_starts.push(self.runs.len());
+        self.runs.extend_from_slice(example.runs);
+        self.lengths.push(example.ids.len() as u32);
+        self.example_ids.push(example.example_id);
+        self.domains.push(example.domain);
+        self.templates.push(example.template);
+        self.chosen.push(example.chosen);
+    }
+
+    pub(crate) fn packed(&self, example: usize) -> Packed<'_> {
+        let start = self.token_starts[example];
+        let tokens = start..start + self.lengths[example] as usize;
+        let run_start = self.run_starts[example];
+        let run_end = self.run_starts.get(example + 1);
+        Packed {
+            ids: &self.ids[tokens],
+            runs: &self.runs[run_start..run_end.copied().unwrap_or(self.runs.len())],
+            example_id: self.example_ids[example],
+            domain: self.domains[example],
+            template: self.templates[example],
+            chosen: self.chosen[example],
+            shared: self.shared.get(example).copied().flatten(),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.ids.clear();
+        self.runs.clear();
+        self.run_starts.clear();
+        self.lengths.clear();
+        self.token_starts.clear();
+        self.example_ids.clear();
+        self.domains.clear();
+        self.templates.clear();
+        self.chosen.clear();
+        self.shared.clear();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +264,7 @@ mod tests {
                     domain: -1,
                     template: 0,
                     chosen: 0,
+                    shared: None,
                 });
             }
             let count = window.empty(|row| {

@@ -123,6 +123,37 @@ proptest! {
         }
     }
 
+    /// P1 and P4 where prompts are shared: with the prompt that stands before it in its row, every
+    /// example is what it is alone; and what that saves is counted.
+    #[test]
+    fn p1_p4_shared_prompts_lose_no_token(
+        input in input(),
+        window in 1_usize..80,
+        soft_prompt in 0..2,
+    ) {
+        let workshop = Workshop::new(&input);
+        let settings = |packing: &str, threads: usize| json!({
+            "packing": packing, "max_length": 96, "packing_window": window, "threads": threads,
+            "render": {
+                "template": {"name": "r", "prompt": "Q: {question}\n", "completion": "{rationale}{end}"},
+                "style": "plain", "soft_prompt": soft_prompt,
+            },
+        });
+        let manifest = workshop.prepare("one", settings("trie", 1)).unwrap();
+        workshop.prepare("three", settings("trie", 3)).unwrap();
+        prop_assert_eq!(workshop.files("one"), workshop.files("three"));
+        let alone = workshop.prepare("alone", settings("none", 1)).unwrap();
+        prop_assert_eq!(by_id(&workshop, "one"), by_id(&workshop, "alone"));
+        prop_assert_eq!(&manifest.tokens, &alone.tokens);
+        let lengths = workshop.row_lengths("one");
+        prop_assert!(lengths.iter().all(|&length| length <= 96));
+        let stored = lengths.iter().sum::<usize>() as u64;
+        prop_assert_eq!((manifest.stored_tokens, alone.stored_tokens), (Some(stored), None));
+        prop_assert!(stored <= manifest.tokens.total());
+        let share = stored as f64 / (lengths.len() * 96) as f64;
+        prop_assert!((manifest.fill - share).abs() < 1e-12);
+    }
+
     /// P4 repeatable: the same bytes for any number of threads.
     #[test]
     fn p4_threads_change_no_byte(input in input()) {

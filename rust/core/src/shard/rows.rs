@@ -9,7 +9,7 @@ use arrow_schema::{DataType, Field, Schema};
 use super::message::List;
 use super::stream::Stream;
 use crate::error::Result;
-use crate::window::Packed;
+use crate::window::{Packed, Side};
 
 /// Rows of a batch, as `datasets` writes them.
 const BATCH_ROWS: usize = 1000;
@@ -28,6 +28,10 @@ pub struct RowWriter {
     example_templates: Column<i32>,
     /// Of pairs: which of the two an example is.
     example_roles: Option<Column<u8>>,
+    /// Where prompts are shared: the example of the row whose prompt comes before the tokens.
+    example_parents: Option<Column<i32>>,
+    /// The latest example of the open row that begins with its own prompt.
+    root: i32,
 }
 
 /// The roles of an example, as `example_roles` has them.
@@ -35,9 +39,13 @@ const SINGLE: u8 = 0;
 const CHOSEN: u8 = 1;
 const REJECTED: u8 = 2;
 
+/// The parent of an example that begins with its own prompt.
+const NO_PARENT: i32 = -1;
+
 impl RowWriter {
-    /// Creates the file; with `pairs` it tells the examples of a pair apart.
-    pub fn create(path: &Path, pairs: bool) -> Result<Self> {
+    /// Creates the file; with `pairs` it tells the examples of a pair apart, as a `trie` it tells
+    /// which of them share a prompt.
+    pub fn create(path: &Path, pairs: bool, trie: bool) -> Result<Self> {
         let list = |name: &str, item: DataType| {
             let item = Field::new("item", item, true);
             Field::new(name, DataType::List(Arc::new(item)), true)
@@ -53,6 +61,9 @@ impl RowWriter {
         if pairs {
             fields.push(list("example_roles", DataType::UInt8));
         }
+        if trie {
+            fields.push(list("example_parents", DataType::Int32));
+        }
         let schema = Schema::new(fields);
         Ok(Self {
             stream: Stream::create(path, &schema)?,
@@ -63,26 +74,45 @@ impl RowWriter {
             domains: Column::new(),
             example_templates: Column::new(),
             example_roles: pairs.then(Column::new),
+            example_parents: trie.then(Column::new),
+            root: 0,
         })
     }
 
     /// Appends an example, or the two of a pair, to the row that is open; a domain of −1 is none.
+    ///
+    /// A prompt that stands there already is left out.
     pub fn example(&mut self, example: &Packed<'_>) {
-        self.input_ids.values.extend_from_slice(example.ids);
-        let kinds = &mut self.span_kinds.values;
-        for run in example.runs {
-            kinds.resize(kinds.len() + run.tokens as usize, run.kind);
+        let prompt = example.shared.map_or(0, |shared| shared.prompt as usize);
+        let is_written = example.shared.is_some_and(|shared| shared.is_written);
+        let (chosen, rejected) = example.sides();
+        let role = if rejected.is_some() { CHOSEN } else { SINGLE };
+        self.member(example, chosen, if is_written { prompt } else { 0 }, role);
+        if let Some(rejected) = rejected {
+            self.member(example, rejected, prompt, REJECTED);
         }
-        let tokens = example.ids.len() as u32;
-        if example.chosen == 0 {
-            return self.member(example, tokens, SINGLE);
-        }
-        self.member(example, example.chosen, CHOSEN);
-        self.member(example, tokens - example.chosen, REJECTED);
     }
 
-    fn member(&mut self, example: &Packed<'_>, tokens: u32, role: u8) {
-        self.example_lengths.values.push(tokens as i32);
+    /// Appends one example without the first `left_out` tokens, those of a prompt that stands there.
+    fn member(&mut self, example: &Packed<'_>, side: Side<'_>, left_out: usize, role: u8) {
+        let ids = &side.ids[left_out..];
+        self.input_ids.values.extend_from_slice(ids);
+        let kinds = &mut self.span_kinds.values;
+        let mut before = left_out;
+        for run in side.runs {
+            // A prompt ends where a run does.
+            let tokens = (run.tokens as usize).saturating_sub(before);
+            before = before.saturating_sub(run.tokens as usize);
+            kinds.resize(kinds.len() + tokens, run.kind);
+        }
+        if let Some(parents) = &mut self.example_parents {
+            if left_out == 0 {
+                self.root = parents.in_row() as i32;
+            }
+            let parent = if left_out == 0 { NO_PARENT } else { self.root };
+            parents.values.push(parent);
+        }
+        self.example_lengths.values.push(ids.len() as i32);
         self.example_ids.values.push(example.example_id);
         self.domains.values.push(example.domain);
         self.example_templates.values.push(example.template);
@@ -100,6 +130,7 @@ impl RowWriter {
         self.domains.end_row();
         self.example_templates.end_row();
         self.example_roles.iter_mut().for_each(Column::end_row);
+        self.example_parents.iter_mut().for_each(Column::end_row);
         if self.rows() >= BATCH_ROWS || self.input_ids.values.len() >= BATCH_TOKENS {
             self.flush()?;
         }
@@ -129,6 +160,7 @@ impl RowWriter {
             self.example_templates.list(),
         ];
         columns.extend(self.example_roles.as_ref().map(Column::list));
+        columns.extend(self.example_parents.as_ref().map(Column::list));
         self.stream.write_lists(self.rows(), &columns)?;
         self.input_ids.clear();
         self.span_kinds.clear();
@@ -137,6 +169,7 @@ impl RowWriter {
         self.domains.clear();
         self.example_templates.clear();
         self.example_roles.iter_mut().for_each(Column::clear);
+        self.example_parents.iter_mut().for_each(Column::clear);
         Ok(())
     }
 }
@@ -153,6 +186,12 @@ impl<T: ArrowNativeType> Column<T> {
             values: Vec::new(),
             offsets: vec![0],
         }
+    }
+
+    /// How many values the open row has.
+    fn in_row(&self) -> usize {
+        let start = self.offsets.last().map_or(0, |&offset| offset as usize);
+        self.values.len() - start
     }
 
     fn end_row(&mut self) {
@@ -184,12 +223,13 @@ mod tests {
 
     use super::*;
     use crate::tokenize::Run;
+    use crate::trie::Shared;
 
     #[test]
     fn rows_come_back_and_memory_is_used_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("rows.arrow");
-        let mut writer = RowWriter::create(&path, true).unwrap();
+        let mut writer = RowWriter::create(&path, true, true).unwrap();
         let mut capacity = 0;
         for row in 0..2500_i32 {
             let of = |kind| Run { kind, tokens: 1 };
@@ -200,6 +240,7 @@ mod tests {
                 domain: -1,
                 template: 0,
                 chosen: 0,
+                shared: None,
             };
             writer.example(&first);
             writer.example(&Packed {
@@ -209,7 +250,33 @@ mod tests {
                 domain: 3,
                 template: 1,
                 chosen: 1,
+                shared: None,
             });
+            let mut pair = Packed {
+                ids: &[7, 8, row as u32, 7, 8, 9, 9],
+                runs: &[
+                    of(0),
+                    of(1),
+                    of(2),
+                    of(0),
+                    of(1),
+                    Run { kind: 2, tokens: 2 },
+                ],
+                example_id: 5,
+                domain: -1,
+                template: 0,
+                chosen: 3,
+                shared: Some(Shared {
+                    prompt: 2,
+                    is_written: false,
+                }),
+            };
+            writer.example(&pair);
+            pair.shared = Some(Shared {
+                prompt: 2,
+                is_written: true,
+            });
+            writer.example(&pair);
             writer.end_row().unwrap();
             if row == 999 {
                 capacity = writer.input_ids.values.capacity();
@@ -230,26 +297,44 @@ mod tests {
             let templates = batch["example_templates"].as_list::<i32>();
             let lengths = batch["example_lengths"].as_list::<i32>();
             let roles = batch["example_roles"].as_list::<i32>();
+            let parents = batch["example_parents"].as_list::<i32>();
             for index in 0..batch.num_rows() {
                 let ids = ids.value(index);
                 assert_eq!(
                     ids.as_primitive::<Int32Type>().values(),
-                    &[row, 1, row, 4, 5]
+                    &[row, 1, row, 4, 5, 7, 8, row, 9, 9, row, 9, 9]
                 );
                 let kinds = kinds.value(index);
-                assert_eq!(kinds.as_primitive::<UInt8Type>().values(), &[0, 2, 6, 2, 6]);
+                assert_eq!(
+                    kinds.as_primitive::<UInt8Type>().values(),
+                    &[0, 2, 6, 2, 6, 0, 1, 2, 2, 2, 2, 2, 2]
+                );
                 let examples = examples.value(index);
                 let first = i64::from(row) * 2;
                 assert_eq!(
                     examples.as_primitive::<Int64Type>().values(),
-                    &[first, first + 1, first + 1]
+                    &[first, first + 1, first + 1, 5, 5, 5, 5]
                 );
                 let templates = templates.value(index);
-                assert_eq!(templates.as_primitive::<Int32Type>().values(), &[0, 1, 1]);
+                assert_eq!(
+                    templates.as_primitive::<Int32Type>().values(),
+                    &[0, 1, 1, 0, 0, 0, 0]
+                );
                 let lengths = lengths.value(index);
-                assert_eq!(lengths.as_primitive::<Int32Type>().values(), &[2, 1, 2]);
+                assert_eq!(
+                    lengths.as_primitive::<Int32Type>().values(),
+                    &[2, 1, 2, 3, 2, 1, 2]
+                );
                 let roles = roles.value(index);
-                assert_eq!(roles.as_primitive::<UInt8Type>().values(), &[0, 1, 2]);
+                assert_eq!(
+                    roles.as_primitive::<UInt8Type>().values(),
+                    &[0, 1, 2, 1, 2, 1, 2]
+                );
+                let parents = parents.value(index);
+                assert_eq!(
+                    parents.as_primitive::<Int32Type>().values(),
+                    &[-1, -1, -1, -1, 3, 3, 3]
+                );
                 row += 1;
             }
         }

@@ -154,7 +154,7 @@ impl Text {
 }
 
 /// So many tokens of one kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Run {
     /// The span kind's code.
     pub kind: u8,

@@ -11,6 +11,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Int32Type, Int64Type, UInt8Type};
 use arrow_array::{Array, RecordBatch, StringArray};
 use arrow_ipc::reader::StreamReader;
+use limbeck_core::template::SpanKind;
 use limbeck_core::{Config, Manifest, Result};
 use serde_json::{Value, json};
 
@@ -94,7 +95,7 @@ impl Workshop {
         files
     }
 
-    /// The rows, as the examples in each.
+    /// The rows, as the examples in each; one that shares a prompt has it again.
     pub fn rows(&self, name: &str) -> Vec<Vec<(i64, Example)>> {
         let mut rows = Vec::new();
         for batch in batches(&self.path(name).join("data-00000-of-00001.arrow")) {
@@ -106,13 +107,28 @@ impl Workshop {
                 let example_ids = list::<Int64Type>(&batch, "example_ids", row);
                 let domains = list::<Int32Type>(&batch, "domains", row);
                 let templates = list::<Int32Type>(&batch, "example_templates", row);
+                let parents = match batch.column_by_name("example_parents") {
+                    Some(_) => list::<Int32Type>(&batch, "example_parents", row),
+                    None => vec![-1; lengths.len()],
+                };
                 let mut start = 0;
-                let mut examples = Vec::new();
+                let mut examples: Vec<(i64, Example)> = Vec::new();
                 for (index, &length) in lengths.iter().enumerate() {
                     let end = start + usize::try_from(length).unwrap();
+                    let (mut own, mut own_kinds) = (Vec::new(), Vec::new());
+                    if let Ok(parent) = usize::try_from(parents[index]) {
+                        assert!(parent < index && parents[parent] < 0);
+                        let parent = &examples[parent].1;
+                        let prompt = parent.kinds.iter().take_while(|&&kind| is_prompt(kind));
+                        let prompt = prompt.count();
+                        own.extend(&parent.ids[..prompt]);
+                        own_kinds.extend(&parent.kinds[..prompt]);
+                    }
+                    own.extend(&ids[start..end]);
+                    own_kinds.extend(&kinds[start..end]);
                     let example = Example {
-                        ids: ids[start..end].to_vec(),
-                        kinds: kinds[start..end].to_vec(),
+                        ids: own,
+                        kinds: own_kinds,
                         domain: domains[index],
                         template: templates[index],
                     };
@@ -124,6 +140,17 @@ impl Workshop {
             }
         }
         rows
+    }
+
+    /// The tokens in each row.
+    pub fn row_lengths(&self, name: &str) -> Vec<usize> {
+        batches(&self.path(name).join("data-00000-of-00001.arrow"))
+            .iter()
+            .flat_map(|batch| {
+                let count = |row| list::<Int32Type>(batch, "input_ids", row).len();
+                (0..batch.num_rows()).map(count)
+            })
+            .collect()
     }
 
     /// `examples.arrow`, as (example id, line).
@@ -166,6 +193,13 @@ impl Workshop {
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
     }
+}
+
+/// Whether a token of a kind comes before what the student writes.
+fn is_prompt(kind: u8) -> bool {
+    [SpanKind::Prompt, SpanKind::Question, SpanKind::SoftPrompt]
+        .iter()
+        .any(|each| each.code() == kind)
 }
 
 fn batches(path: &Path) -> Vec<RecordBatch> {
