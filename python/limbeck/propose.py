@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from limbeck.config import Teacher
 from limbeck.errors import InputError, UnfinishedError
@@ -121,6 +122,7 @@ def write_rules(
     teacher: Teacher | ModelTeacher,
     examples: int,
     seed: int,
+    student: str | None = None,
     proposed: Path | None = None,
     needed: Sequence[str] = (),
     progress: Progress = _SILENT,
@@ -137,6 +139,7 @@ def write_rules(
         teacher: Applies rules where `settings.scoring` says so.
         examples: Queries of each generated task; as many tasks as that takes are drawn.
         seed: Draws tasks and wrong rules.
+        student: Whose tokens `settings.limits` counts; needed where there are any.
         proposed: What `ask_for_rules` wrote, if it did.
         needed: Those of the three files that must not be empty.
         progress: Told tasks done, tasks in all, and a text.
@@ -156,7 +159,11 @@ def write_rules(
         found, settings, teacher, output_dir.with_name(".applications"), seed, progress
     )
     data = training_data(
-        scored, least_score=settings.least_score, only_correct=settings.only_correct
+        scored,
+        least_score=settings.least_score,
+        only_correct=settings.only_correct,
+        limits=settings.limits,
+        count_tokens=None if student is None else _counter(student),
     )
     for part in needed:
         if not getattr(data, part):
@@ -168,8 +175,22 @@ def write_rules(
             )
     write_training_data(data, output_dir)
     write_scored(scored, output_dir / "scored.jsonl")
-    counts = {kind: asdict(each) for kind, each in data.counts.items()}
+    counts = {
+        kind: {**asdict(each), "truncated_share": each.truncated_share}
+        for kind, each in data.counts.items()
+    }
     (output_dir / "counts.json").write_text(json.dumps(counts, indent=2) + "\n", "utf-8")
+
+
+def _counter(student: str) -> Callable[[str], int]:
+    """What counts a text's tokens as a student's tokenizer does."""
+    from transformers import AutoTokenizer
+
+    from limbeck.model import quiet
+
+    with quiet():
+        tokenizer: Any = AutoTokenizer.from_pretrained(student)
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
 
 
 def _training_tasks(

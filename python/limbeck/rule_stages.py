@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from limbeck.config import Recipe, Teacher
+from limbeck.config import Recipe, StudentSpec, Teacher
+from limbeck.errors import InputError
 from limbeck.induction.prompts import apply_prompt, rule_prompt
 from limbeck.induction.task import InductionTask
 from limbeck.propose import ask_for_rules, check_rules, write_rules
@@ -53,6 +54,12 @@ def rule_stages(recipe: Recipe, root: Path, needed: tuple[str, ...]) -> Iterator
     """
     data, teacher, rules, seed = recipe.data, recipe.teacher, recipe.rules, recipe.seed
     check_rules(data.tasks, rules, teacher)
+    student = recipe.student if rules.limits else None
+    if isinstance(student, StudentSpec):
+        raise InputError(
+            "rules.limits: the student's tokenizer is made of the rules, so it cannot count them "
+            "before; leave the limits out, or name a student that has one"
+        )
     files = tuple(file for task in data.tasks for file in files_of(task))
     shared = {"tasks": data.tasks, "examples": data.examples, "seed": seed}
     proposed: Path | None = None
@@ -74,12 +81,13 @@ def rule_stages(recipe: Recipe, root: Path, needed: tuple[str, ...]) -> Iterator
             ),
         )
     given = [each for each in (rules.hypotheses, proposed) if each is not None]
+    counts = {} if student is None else {"student": student}
     applies = {} if rules.scoring == "exact" else {"teacher": teacher.model_dump(mode="json")}
     yield Stage(
         "rules",
         root / "rules",
         (*files, *given),
-        {**shared, "rules": rules.model_dump(mode="json"), "needed": needed, **applies},
+        {**shared, "rules": rules.model_dump(mode="json"), "needed": needed, **applies, **counts},
         lambda progress: write_rules(
             data.tasks,
             root / "rules",
@@ -87,6 +95,7 @@ def rule_stages(recipe: Recipe, root: Path, needed: tuple[str, ...]) -> Iterator
             teacher=teacher,
             examples=data.examples,
             seed=seed,
+            student=student,
             proposed=proposed,
             needed=needed,
             progress=progress,

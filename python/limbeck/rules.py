@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
+from limbeck.induction.task import Kind
 from limbeck.inference import Scoring
 from limbeck.section import Section
 
@@ -22,6 +23,8 @@ class Rules(Section):
             teacher what no executor can read (`auto`).
         least_score: Share of the demonstrations that a rule must satisfy to be an example of
             generating one; the paper takes every rule.
+        limits: Tokens of a rule at most, by kind of task, as the student's tokenizer counts them;
+            longer ones are left out, and `counts.json` has their share.
         only_correct: Only applications that give what the demonstration shows; the paper takes all.
     """
 
@@ -29,4 +32,5 @@ class Rules(Section):
     wrong: int = Field(9, ge=1)
     scoring: Scoring = "exact"
     least_score: float = Field(0.0, ge=0.0, le=1.0)
+    limits: dict[Kind, PositiveInt] = Field({})
     only_correct: bool = False

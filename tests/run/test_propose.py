@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.teach.conftest import Server, server  # noqa: F401 (a fixture)
+from tests.train.conftest import make_tokenizer
+from transformers import AutoTokenizer
 
 from limbeck.config import Teacher
 from limbeck.errors import InputError
@@ -21,7 +23,9 @@ from limbeck.induction import (
     write_tasks,
 )
 from limbeck.propose import ask_for_rules, write_rules
+from limbeck.recipes import redis
 from limbeck.rules import Rules
+from limbeck.run import plan
 from limbeck.tasks import get
 from limbeck.tasks.induction.wrong import wrong_rules
 from limbeck.teachers import Endpoint
@@ -181,3 +185,30 @@ def test_scoring_again_gives_what_is_written(tmp_path):
         ["acre"], tmp_path / "rules", settings=Rules(), teacher=Teacher(), examples=40, seed=0
     )
     assert lines(tmp_path / "rules/pairs.jsonl") == data.pairs
+
+
+def test_rules_longer_than_their_kind_may_be_are_left_out_and_counted(tmp_path):
+    make_tokenizer(tmp_path / "student")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "student")
+    shared = {"teacher": Teacher(), "examples": 40, "seed": 0, "student": str(tmp_path / "student")}
+    write_rules(["acre", "miniscan"], tmp_path / "all", settings=Rules(), **shared)
+    rules = [each["answer"] for each in lines(tmp_path / "all/generation.jsonl")]
+    lengths = {rule: len(tokenizer.encode(rule, add_special_tokens=False)) for rule in rules}
+    acre = {one["rule"] for one in lines(tmp_path / "all/scored.jsonl") if one["task"] == "acre"}
+    limit = sorted(lengths[rule] for rule in acre)[len(acre) // 2]
+    limited = Rules(limits={"acre": limit})
+    write_rules(["acre", "miniscan"], tmp_path / "some", settings=limited, **shared)
+    kept = [each["answer"] for each in lines(tmp_path / "some/generation.jsonl")]
+    assert kept == [rule for rule in rules if rule not in acre or lengths[rule] <= limit]
+    counts = json.loads((tmp_path / "some/counts.json").read_text())
+    left_out = sum(lengths[rule] > limit for rule in acre)
+    assert counts["acre"]["over_limit"] == left_out > 0
+    assert counts["acre"]["truncated_share"] == left_out / len(acre)
+    assert counts["miniscan"]["truncated_share"] == 0
+
+
+def test_limits_need_a_tokenizer_that_is_there():
+    spec = {"config": {"model_type": "llama"}}
+    recipe = redis(student=spec, data={"tasks": ["acre"]}, rules={"limits": {"acre": 9}})
+    with pytest.raises(InputError, match=r"rules\.limits: the student's tokenizer is made of"):
+        plan([recipe])

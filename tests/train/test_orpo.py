@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -116,6 +117,27 @@ def losses(means_chosen, means_rejected, strength=LAMBDA):
     }
     pairs = torch.tensor(float(len(means_chosen)))
     return Orpo("orpo", 1.0, strength)(States(both, Head()), selection, pairs)
+
+
+def test_the_odds_term_is_trls(monkeypatch):
+    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
+    from trl.experimental.orpo import ORPOTrainer
+
+    rows = pairs()
+    model = tiny_model().double()
+    found = [pair for row in rows for pair in means(model, row)]
+    chosen, rejected = (torch.stack(side).detach() for side in zip(*found, strict=True))
+    # What TRL takes for a completion's mean log-probability is what we take.
+    first, ids = rows[0]["example_lengths"][0], torch.tensor(rows[0]["input_ids"])[None]
+    kinds = rows[0]["span_kinds"][:first]
+    labels = torch.tensor([[-100 if kind in PROMPT else 1 for kind in kinds]])
+    labels = torch.where(labels == 1, ids[:, :first], labels)
+    logps = ORPOTrainer.get_batch_logps(model(ids[:, :first]).logits, labels, average_log_prob=True)
+    torch.testing.assert_close(logps[0], chosen[0], rtol=1e-12, atol=0)
+    trainer = SimpleNamespace(beta=LAMBDA, accelerator=SimpleNamespace(device="cpu"))
+    terms, *_ = ORPOTrainer.odds_ratio_loss(trainer, chosen, rejected)
+    ours = losses(chosen, rejected) - losses(chosen, rejected, 0.0)
+    assert ours.item() == pytest.approx(-terms.mean().item(), rel=1e-6)  # TRL computes in float32
 
 
 def test_certain_and_hopeless_completions_have_a_finite_loss_and_gradient():
