@@ -92,6 +92,8 @@ def test_tasks_and_domains_stand_beside_each_other(
     for shown in ("90.0 %", "10.0 %", "62.5 %", "prada is better than answer_only on last_letters"):
         assert shown in page, shown
         assert shown in text, shown
+    assert "difference: on last_letters alone" in text
+    assert "on last_letters alone, while the accuracies beside them are of all tasks" in page
     assert "50.0 to 75.0" in page
     assert "43.2 %" in page
     alone = comparison_report(SUMMARY, tmp_path, title="one task").read_text("utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from limbeck.compare.summary import ArmSummary, ComparisonSummary, p_text
-from limbeck.report.words import count, percent
+from limbeck.report.words import count, listing, percent
 from limbeck.visible import visible
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ def comparison_table(summary: ComparisonSummary) -> RenderableType:
                 "  vote", *_accuracy(arm.vote), "", "", "", "", f"{arm.tokens_per_vote:.1f}"
             )
     lines: list[RenderableType] = [table] if summary.arms else []
+    if summary.contrast_tasks:
+        where = visible(listing(summary.contrast_tasks))
+        lines.append(Text(f"accuracy: of all tasks; difference: on {where} alone"))
     if any(_details(arm) for arm in summary.arms):
         lines.append(_by_task(summary))
     if any(arm.tokens_of_encoder_arm for arm in summary.arms):

@@ -23,9 +23,6 @@ from limbeck.section import Section
 
 __all__ = ["Cell", "Comparison", "Settings", "Shared", "plan_comparison"]
 
-OWN_KEYS = (
-    *("methods", "seeds", "baseline", "contrasts", "contrast_tasks", "budget", "processes"),
-)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -53,6 +50,9 @@ class Settings(Section):
     contrast_tasks: tuple[str, ...] | None = Field(None, min_length=1)
     budget: Literal["examples", "tokens"] = "examples"
     processes: int = Field(1, ge=1)
+
+
+OWN_KEYS = tuple(Settings.model_fields)
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,11 @@ class ComparisonSummary:
     contrasts: tuple[Contrast, ...]
     failed: dict[str, str]
 
+    @property
+    def contrast_tasks(self) -> tuple[str, ...]:
+        """The tasks that the contrasts are about; empty for all."""
+        return self.contrasts[0].tasks if self.contrasts else ()
+
     def contrast(self, arm: str) -> Contrast | None:
         """The contrast of an arm with the baseline, if it was declared."""
         return next(

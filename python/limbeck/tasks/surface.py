@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["BUS", "GAME", "HARBOUR", "SHOP", "STORIES", "SUMS", "Surface"]
-
 from limbeck.tasks.words import NAMES, THINGS
+
+__all__ = ["BUS", "GAME", "HARBOUR", "SHOP", "STORIES", "SUMS", "Surface"]
 
 _PLACES = ("Athens", "Bergen", "Cadiz", "Dover", "Genoa", "Lisbon", "Oslo", "Riga", "Tunis")
 
