@@ -124,12 +124,19 @@ def _version(package: str) -> str | None:
         return None
 
 
+def usable_cores() -> int:
+    """Return how many processors this process may use.
+
+    Example:
+        >>> 1 <= usable_cores() <= os.cpu_count()
+        True
+    """
+    affinity = getattr(os, "sched_getaffinity", None)  # where the system lets it say (Linux)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def _cpu() -> dict[str, Any]:
-    present = os.cpu_count() or 1
-    # The processors this process may use, where the system lets it say (Linux).
-    affinity = getattr(os, "sched_getaffinity", None)
-    usable = len(affinity(0)) if affinity else present
-    return {"model": _cpu_model(), "usable": usable, "present": present}
+    return {"model": _cpu_model(), "usable": usable_cores(), "present": os.cpu_count() or 1}
 
 
 def _cpu_model() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,25 @@ def test_an_encoder_that_is_an_arm_comes_first(comparison: Write) -> None:
     assert str(cell.encoder_of).endswith("cells/think_first/seed-0")
     assert found.cells[0].needs == ()
     assert found.cells[0].encoder_of is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "processes", "threads"),
+    [(None, 1, 8), (None, 3, 2), (None, 16, 2), ("1", 1, 1), ("3", 4, 3), ("0", 2, 1)],
+)
+def test_processes_share_the_cores_unless_the_user_says_how_many(
+    comparison: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str | None,
+    processes: int,
+    threads: int,
+) -> None:
+    monkeypatch.setattr(sys.modules[plan_comparison.__module__], "usable_cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    found = plan_comparison(comparison(), [f"processes={processes}", "seeds=[0, 1]"])
+    assert found.threads == threads
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from limbeck.config import Recipe, RecipeError, StudentSpec, Teacher, check, suggest
+from limbeck.env import usable_cores
 from limbeck.errors import InputError
 from limbeck.recipes import METHODS
 from limbeck.recipes.base import merge
@@ -127,8 +128,11 @@ class Comparison:
 
     @property
     def threads(self) -> int:
-        """Of PyTorch in each process, so that all together take the cores that there are."""
-        return max(1, (os.cpu_count() or 1) // min(self.settings.processes, len(self.cells)))
+        """Of PyTorch in each process: as OMP_NUM_THREADS says, else together all usable cores."""
+        asked = os.environ.get("OMP_NUM_THREADS", "")
+        if asked.isdecimal():
+            return max(1, int(asked))
+        return max(1, usable_cores() // min(self.settings.processes, len(self.cells)))
 
 
 def cell_name(arm: str, seed: int) -> str:
