@@ -50,13 +50,16 @@ def test_the_page_says_what_was_found(path: Path) -> None:
     _, section = page.split(f"<!-- {path.name} -->\n")
     rows = re.findall(r"^\| `([^`]+)` \| (.+) \|$", section.split("<!-- ")[0], re.MULTILINE)
     found = json.loads(path.read_text("utf-8"))
-    assert rows == [(arm["name"], cells(arm)) for arm in found["arms"]]
+    target = found["settings"]["contrast_tasks"]
+    assert rows == [(arm["name"], cells(arm, target)) for arm in found["arms"]]
     for contrast in found["contrasts"]:
         assert f"- {contrast['sentence']}\n" in section
 
 
-def cells(arm: dict[str, Any]) -> str:
-    """An arm's accuracy, interval, seeds × questions, thousands of tokens, tokens per answer."""
+def cells(arm: dict[str, Any], target: list[str] | None) -> str:
+    """A row's figures: of a transfer those of source and target, else what accuracy costs."""
+    if target:
+        return cells_of_transfer(arm, *target)
     accuracy = arm["accuracy"]
     found = [
         f"{100 * accuracy['mean']:.1f}",
@@ -70,4 +73,21 @@ def cells(arm: dict[str, Any]) -> str:
         found[0] += f", vote {100 * vote['mean']:.1f}"
         found[1] += f", vote {100 * vote['low']:.1f} to {100 * vote['high']:.1f}"
         found[4] += f", vote {arm['tokens_per_vote']:.1f}"
+    return " | ".join(found)
+
+
+def cells_of_transfer(arm: dict[str, Any], target: str) -> str:
+    """Accuracy on the target, seeds × questions, the least on a source, and what probes tell."""
+    there = arm["tasks"][target]
+    sources = [mean["mean"] for task, mean in arm["tasks"].items() if task != target]
+    found = [
+        f"{100 * there['mean']:.1f}",
+        f"{100 * there['low']:.1f} to {100 * there['high']:.1f}",
+        f"{there['seeds']} × {there['questions']:,}",
+        f"{100 * min(sources):.1f}",
+        *(
+            f"{100 * told['mean']:.1f} ({100 * told['low']:.1f} to {100 * told['high']:.1f})"
+            for told in arm["probes"].values()
+        ),
+    ]
     return " | ".join(found)

@@ -112,7 +112,7 @@ def test_the_ablations_are_arms_of_one_method() -> None:
         )
         for name, each in arms.items()
     }
-    target = ("arithmetic_harbour",)
+    target = ("arithmetic_game:steps=2",)
     assert found == {
         "source-only": (0, 0, None, target),
         "prompt": (16, 0, None, target),
@@ -130,7 +130,7 @@ def test_a_base_reads_every_domain_and_the_prompts_too(tmp_path: Path) -> None:
     ]  # fmt: skip
     limbeck.run(Path(__file__).parents[2] / "examples/base.yaml", overrides=changes)
     manifest = Manifest.load(tmp_path / "prepared")
-    assert len(manifest.domains) == 6
+    assert len(manifest.domains) == 7
     training = json.loads((tmp_path / "student/training.json").read_text("utf-8"))
     # Of every example all is predicted but its first token.
     assert training["tokens_trained"] + training["examples_seen"] == training["tokens_processed"]
