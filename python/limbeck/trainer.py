@@ -200,17 +200,21 @@ class DistillTrainer(Trainer):
         return self._seconds_before + time.perf_counter() - self._started
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
-        """Make the optimizer; objectives with a learning rate of their own are groups in it."""
+        """Make the optimizer; objectives with a rate or decay of their own are groups in it."""
         optimizer = super().create_optimizer(*args, **kwargs)
         for objective in cast("Iterable[Objective]", self.objectives.values()):
-            if objective.learning_rate is None:
+            rate, decay = objective.learning_rate, objective.weight_decay
+            if rate is None and decay is None:
                 continue
             own = [each for each in objective.parameters() if each.requires_grad]
             for group in optimizer.param_groups:
                 group["params"] = [
                     each for each in group["params"] if not any(each is mine for mine in own)
                 ]
-            values = {"lr": objective.learning_rate, "weight_decay": self.args.weight_decay}
+            values = {
+                "lr": self.args.learning_rate if rate is None else rate,
+                "weight_decay": self.args.weight_decay if decay is None else decay,
+            }
             optimizer.add_param_group({"params": own, **values})
         return optimizer
 

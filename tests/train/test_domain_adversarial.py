@@ -274,15 +274,23 @@ def test_prepared_records_train_a_student_and_a_classifier_at_its_own_rate(tmp_p
     assert Generator(student, device="cpu").generate(["What is 1 + 2 ?"])
 
 
-def test_an_own_learning_rate_makes_a_group_of_its_own(tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("options", "rate", "decay"),
+    [
+        ({"learning_rate": OWN_RATE}, OWN_RATE, 0.5),
+        ({"weight_decay": 10}, RATE, 10),
+        ({"learning_rate": OWN_RATE, "weight_decay": 0}, OWN_RATE, 0),
+    ],
+)
+def test_an_own_rate_or_decay_makes_a_group_of_its_own(options, rate, decay, tmp_path) -> None:
     run = trainer(
-        tmp_path, {"learning_rate": OWN_RATE}, objectives=[CROSS_ENTROPY], model=tiny_model(),
+        tmp_path, options, objectives=[CROSS_ENTROPY], model=tiny_model(),
         optim="adamw_torch", weight_decay=0.5,
     )  # fmt: skip
     *groups, own = run.create_optimizer().param_groups
     mine = {id(each) for each in run.objectives.parameters()}
     assert {id(each) for each in own["params"]} == mine
-    assert (own["lr"], own["weight_decay"]) == (OWN_RATE, 0.5)
+    assert (own["lr"], own["weight_decay"]) == (rate, decay)
     others = [each for group in groups for each in group["params"]]
     assert not mine & {id(each) for each in others}
     assert len(others) + len(mine) == len(list(run.model.parameters()))
@@ -311,6 +319,7 @@ def test_the_classifier_is_saved_apart(tmp_path) -> None:
         ({"strength": -1}, "strength: -1; give 0 or more"),
         ({"hidden_size": -1}, "hidden_size: -1"),
         ({"learning_rate": 0}, "learning_rate: 0"),
+        ({"weight_decay": -1}, "weight_decay: -1; give 0 or more"),
         ({"target": "plums"}, "give a list of domains"),
         ({"target": ["figs"]}, "no example is of the domain 'figs'"),
         ({"target": list(NAMES)}, "nothing to tell apart"),

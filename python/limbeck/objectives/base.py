@@ -132,11 +132,13 @@ class Objective(nn.Module, ABC):
     Attributes:
         part: The keyword under which `distillation_head` takes the objective.
         learning_rate: Of what the objective trains; None is the training's.
+        weight_decay: Likewise.
         layer: Whose states the objective is given; the student's number for it once attached.
     """
 
     part: ClassVar[str]
     learning_rate: float | None = None
+    weight_decay: float | None = None
     layer: int = LAST
 
     def __init__(self, name: str, weight: float) -> None:

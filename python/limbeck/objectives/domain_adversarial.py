@@ -54,6 +54,8 @@ class DomainAdversarialTerm(Term):
         pooling: Of the question's states: their `mean`, the `last`, or each `token` by itself.
         hidden_size: Width of the classifier's hidden layer; 0 makes it linear.
         learning_rate: Of the classifier; None is the training's.
+        weight_decay: Of the classifier; None is the training's. A classifier that may grow as it
+            likes is soon certain, and teaches the states nothing, or is overrun by them.
         classes: `domains` tells all apart, `source_target` only these two.
         control: `permuted` deals the domains out again among all examples, as the run's seed
             says: what the adversary then does it does not owe to the domains.
@@ -70,6 +72,7 @@ class DomainAdversarialTerm(Term):
     pooling: str = "mean"
     hidden_size: int = 0
     learning_rate: float | None = None
+    weight_decay: float | None = None
     classes: str = "domains"
     control: str = "none"
     target: tuple[str, ...] = ()
@@ -101,6 +104,9 @@ class DomainAdversarialTerm(Term):
         rate = self.learning_rate
         if rate is not None and not (isinstance(rate, int | float) and rate > 0):
             raise InputError(f"{_PLACE}: learning_rate: {rate!r}; give a positive number")
+        decay = self.weight_decay
+        if decay is not None and not (isinstance(decay, int | float) and 0 <= decay < math.inf):
+            raise InputError(f"{_PLACE}: weight_decay: {decay!r}; give 0 or more")
         if isinstance(self.target, str) or any(not isinstance(n, str) for n in self.target):
             raise InputError(f"{_PLACE}: target: {self.target!r}; give a list of domains")
 
@@ -213,6 +219,7 @@ class DomainAdversarial(Objective):
         self.layer = term.layer
         self.pooling = term.pooling
         self.learning_rate = term.learning_rate
+        self.weight_decay = term.weight_decay
         schedule = term.schedule
         self._schedule = schedule if callable(schedule) else SCHEDULES[schedule]
         self._largest = float(term.strength)
