@@ -19,9 +19,9 @@ def prada(**overrides: Any) -> Recipe:
     The energy is the paper's, `L_y − λ·(L_d over source + L_d over target)`, each term a mean: the
     objective is the mean of the last two, so its weight is 2. What is classified (the mean state
     of the question), λ and its schedule, and the soft prompt as rows of the vocabulary are our
-    reading. Ablations are settings: `prepare.soft_prompt: 0` has no prompt,
-    `strength: 0` no adversary (its classifier still learns and is logged), `control: permuted` an
-    adversary of domains that mean nothing, and an oracle has the target among the labelled.
+    reading. Ablations are settings: `prepare.soft_prompt: 0` has no prompt, `strength: 0` no
+    adversary (its classifier still learns and is logged), `control: permuted` an adversary of
+    domains that mean nothing, and an oracle has the target among the labelled.
 
     Args:
         **overrides: Sections and keys of the recipe that differ from the method's defaults.
