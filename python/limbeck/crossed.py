@@ -3,7 +3,8 @@
 A student of another seed is another student, and a test of other questions another test: both are
 samples. Every student answers every question, so the outcomes are a table with two crossed factors,
 and neither its rows nor its columns are independent of each other. Taking all cells for independent
-answers gives intervals that are far too narrow.
+answers gives intervals that are far too narrow. Queries of one induction task are not independent
+questions either; such groups are drawn together.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Mean:
         high: Upper end.
         seeds: How many rows.
         questions: How many columns.
+        groups: How many of these are drawn on their own.
     """
 
     mean: float
@@ -44,6 +46,7 @@ class Mean:
     high: float
     seeds: int
     questions: int
+    groups: int
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Difference:
         p: Two-sided probability of so large a difference were there none; of this contrast alone.
         seeds: How many rows.
         questions: How many columns.
+        groups: How many of these are drawn on their own.
     """
 
     mean: float
@@ -65,6 +69,7 @@ class Difference:
     p: float
     seeds: int
     questions: int
+    groups: int
 
     @property
     def verdict(self) -> str:
@@ -114,30 +119,38 @@ def _weights(rng: np.random.Generator, draws: int, levels: int) -> NDArray[np.fl
     return counts.reshape(draws, levels) / (levels - 1)
 
 
-def crossed_mean(table_SQ: NDArray[np.float64], *, seed: int = 0) -> Mean:
+def crossed_mean(
+    table_SQ: NDArray[np.float64], *, groups: Sequence[int] | None = None, seed: int = 0
+) -> Mean:
     """Return an accuracy with its interval over seeds × questions.
 
     The interval is Wilson's at the effective number of answers, as `measure_accuracy` has it.
 
     Args:
         table_SQ: Share of right answers for each seed and question.
+        groups: Of each question the group that it is drawn with; by default each is one.
         seed: Of the bootstrap.
 
     Raises:
         ValueError: The table has no cell.
     """
-    error, freedom = _standard_error(table_SQ, seed)
-    mean, questions = float(table_SQ.mean()), table_SQ.shape[1]
-    effective = float(questions)
+    table_SG = _group(table_SQ, groups)
+    error, freedom = _standard_error(table_SG, seed)
+    mean, independent = float(table_SQ.mean()), table_SG.shape[1]
+    effective = float(independent)
     if error > 0:
         wider = t_quantile(0.95, freedom) / NormalDist().inv_cdf(0.975)
         effective = mean * (1 - mean) / (error * wider) ** 2
     low, high = wilson_interval(mean, effective)
-    return Mean(mean, low, high, *table_SQ.shape)
+    return Mean(mean, low, high, *table_SQ.shape, independent)
 
 
 def crossed_difference(
-    method_SQ: NDArray[np.float64], baseline_SQ: NDArray[np.float64], *, seed: int = 0
+    method_SQ: NDArray[np.float64],
+    baseline_SQ: NDArray[np.float64],
+    *,
+    groups: Sequence[int] | None = None,
+    seed: int = 0,
 ) -> Difference:
     """Return the paired difference of two methods with its interval over seeds × questions.
 
@@ -147,6 +160,7 @@ def crossed_difference(
     Args:
         method_SQ: Share of right answers for each seed and question.
         baseline_SQ: The baseline's, on the same seeds and questions in the same order.
+        groups: Of each question the group that it is drawn with; by default each is one.
         seed: Of the bootstrap.
 
     Raises:
@@ -155,17 +169,35 @@ def crossed_difference(
     if method_SQ.shape != baseline_SQ.shape:
         raise ValueError(f"tables of {method_SQ.shape} and {baseline_SQ.shape} are no pairs")
     paired = method_SQ - baseline_SQ
-    error, freedom = _standard_error(paired, seed)
-    mean, questions = float(paired.mean()), paired.shape[1]
+    paired_SG = _group(paired, groups)
+    error, freedom = _standard_error(paired_SG, seed)
+    mean, independent = float(paired.mean()), paired_SG.shape[1]
     if error > 0:
         half = t_quantile(0.95, freedom) * error
         p = two_sided_p(abs(mean) / error, freedom)
     else:
         # All pairs differ alike. The rule of Wilson's interval without a hit says how far they
         # could go astray all the same, the sign test what so many of one sign are worth.
-        half = wilson_interval(0.0, questions)[1]
-        p = 1.0 if mean == 0 else 0.5 ** (questions - 1)
-    return Difference(mean, max(-1.0, mean - half), min(1.0, mean + half), p, *paired.shape)
+        half = wilson_interval(0.0, independent)[1]
+        p = 1.0 if mean == 0 else 0.5 ** (independent - 1)
+    low, high = max(-1.0, mean - half), min(1.0, mean + half)
+    return Difference(mean, low, high, p, *paired.shape, independent)
+
+
+def _group(table_SQ: NDArray[np.float64], groups: Sequence[int] | None) -> NDArray[np.float64]:
+    """Return a column for each group of questions; their mean is that of the questions.
+
+    A column is the sum of its questions, in units that leave the mean as it was: larger groups
+    weigh more, and how large a group happens to be is a part of what chance may change.
+    """
+    import numpy as np
+
+    if groups is None or not table_SQ.size:
+        return table_SQ
+    found, group_of = np.unique(np.asarray(groups), return_inverse=True)
+    table_SG = np.zeros((len(table_SQ), len(found)))
+    np.add.at(table_SG, (slice(None), group_of), table_SQ)
+    return table_SG * (len(found) / table_SQ.shape[1])
 
 
 def _standard_error(table_SQ: NDArray[np.float64], seed: int) -> tuple[float, float]:

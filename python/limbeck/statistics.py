@@ -1,7 +1,8 @@
 """Accuracy with an interval that is honest about few questions and repeated samples.
 
-Samples of one question are alike, so n samples of m questions tell less than n·m questions would.
-The design effect says how much less; it comes from how much the questions' own rates differ.
+Samples of one question are alike, so n samples of m questions tell less than n·m questions would;
+so are the queries of one induction task. The design effect says how much less; it comes from how
+much the rates of questions, or of groups of them, differ.
 """
 
 import math
@@ -23,6 +24,7 @@ class Accuracy:
         low: Lower end of the confidence interval.
         high: Upper end.
         questions: How many questions.
+        groups: How many of these are independent.
         samples: How many answers over all questions.
         correct: How many of these are right.
         effective_samples: Independent answers that would tell as much.
@@ -32,6 +34,7 @@ class Accuracy:
     low: float
     high: float
     questions: int
+    groups: int
     samples: int
     correct: int
     effective_samples: float
@@ -62,18 +65,24 @@ def wilson_interval(share: float, count: float, *, confidence: float = 0.95) -> 
     return low, high
 
 
-def measure_accuracy(outcomes: Sequence[Sequence[bool]], *, confidence: float = 0.95) -> Accuracy:
+def measure_accuracy(
+    outcomes: Sequence[Sequence[bool]],
+    *,
+    groups: Sequence[int] | None = None,
+    confidence: float = 0.95,
+) -> Accuracy:
     """Return accuracy with its confidence interval.
 
     The interval is Wilson's at the effective sample size of Korn and Graubard (1998, Survey
-    Methodology 24:193): share·(1 − share) over the variance of the mean between questions, times
-    their squared ratio of t quantiles, which pays for estimating that variance from few questions.
-    With one sample per question it is plain Wilson. Where the questions' rates do not differ at all
-    because every answer is right, or wrong, nothing shows how alike the samples are: then only the
-    questions count.
+    Methodology 24:193): share·(1 − share) over the variance of the mean between groups, times
+    their squared ratio of t quantiles, which pays for estimating that variance from few groups.
+    With one sample per question and question per group it is plain Wilson. Where no rates differ at
+    all because every answer is right, or wrong, nothing shows how alike the answers are: then only
+    the groups count.
 
     Args:
         outcomes: For each question, whether each of its samples is right; at least one each.
+        groups: Of each question the group that it belongs to; by default each is one.
         confidence: Of the two-sided interval.
 
     Raises:
@@ -85,27 +94,34 @@ def measure_accuracy(outcomes: Sequence[Sequence[bool]], *, confidence: float = 
     samples = sum(map(len, outcomes))
     rates = [sum(row) / len(row) for row in outcomes]
     share = math.fsum(rates) / questions
-    effective = _effective_samples(rates, [len(row) for row in outcomes], confidence)
+    group_of = range(questions) if groups is None else groups
+    effective = _effective_samples(rates, [len(row) for row in outcomes], group_of, confidence)
     low, high = wilson_interval(share, effective, confidence=confidence)
     return Accuracy(
         accuracy=share,
         low=low,
         high=high,
         questions=questions,
+        groups=len(set(group_of)),
         samples=samples,
         correct=sum(map(sum, outcomes)),
         effective_samples=effective,
     )
 
 
-def _effective_samples(rates: list[float], sizes: list[int], confidence: float) -> float:
+def _effective_samples(
+    rates: list[float], sizes: list[int], group_of: Sequence[int], confidence: float
+) -> float:
     questions = len(rates)
     share = math.fsum(rates) / questions
-    between = math.fsum((rate - share) ** 2 for rate in rates) / questions**2
-    if questions == 1 or max(rates) == 0 or min(rates) == 1:
-        return float(questions)
+    apart = dict.fromkeys(group_of, 0.0)
+    for group, rate in zip(group_of, rates, strict=True):
+        apart[group] += rate - share
+    between = math.fsum(each**2 for each in apart.values()) / questions**2
+    if len(apart) == 1 or max(rates) == 0 or min(rates) == 1:
+        return float(len(apart))
     # As many as if the samples were independent, and no more (a design effect of at least 1).
     most = questions**2 / math.fsum(1 / size for size in sizes)
     effective = min(most, share * (1 - share) / between) if between > 0 else most
-    ratio = t_quantile(confidence, sum(sizes) - 1) / t_quantile(confidence, questions - 1)
+    ratio = t_quantile(confidence, sum(sizes) - 1) / t_quantile(confidence, len(apart) - 1)
     return effective * ratio**2

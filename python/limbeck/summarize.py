@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from limbeck.search.asked import groups_of
 from limbeck.statistics import measure_accuracy
 from limbeck.vote import vote
 
@@ -66,6 +67,7 @@ class TaskSummary:
         low: Lower end of its 95 % confidence interval.
         high: Upper end.
         questions: How many questions.
+        groups: How many of these are independent: queries of one induction task count once.
         samples: How many answers.
         correct: How many of these are right.
         chance: What always giving the commonest gold answer would score.
@@ -80,6 +82,7 @@ class TaskSummary:
     low: float
     high: float
     questions: int
+    groups: int
     samples: int
     correct: int
     chance: float
@@ -107,7 +110,10 @@ def _task(rows: Sequence[Row], votes_of: int | None) -> TaskSummary:
     questions: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         questions.setdefault((row["question"], row["gold"]), []).append(row)
-    measured = measure_accuracy([[each["correct"] for each in own] for own in questions.values()])
+    groups = groups_of((rows[0]["task"], question) for question, _ in questions)
+    measured = measure_accuracy(
+        [[each["correct"] for each in own] for own in questions.values()], groups=groups
+    )
     golds = Counter(gold.strip().casefold() for _, gold in questions)
     ways = dict.fromkeys(row["way"] for row in rows)
     return TaskSummary(
@@ -115,6 +121,7 @@ def _task(rows: Sequence[Row], votes_of: int | None) -> TaskSummary:
         low=measured.low,
         high=measured.high,
         questions=measured.questions,
+        groups=measured.groups,
         samples=measured.samples,
         correct=measured.correct,
         chance=golds.most_common(1)[0][1] / len(questions),

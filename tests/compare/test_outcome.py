@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,8 @@ def finish(cell: Cell, trained: int, encoded: int = 0) -> None:
     write(home / "student/training.json", {**training, **size})
     row = {"task": "coin_flip", "id": "1", "question": "Up?", "gold": "yes", "sample": 0}
     said = {"text": " yes", "answer": "yes", "correct": True, "tokens_generated": 2}
-    write(home / "evaluate/results.jsonl", {**row, **said})
+    write(home / "evaluate/results.jsonl", {**row, **said, "prompt_tokens": 7})
+    write(home / "evaluate/summary.json", {"controls": {}, "searches": {}})
     if encoded:
         write(home / "targets/targets.json", {"tokens_encoded": encoded})
 
@@ -67,7 +70,7 @@ def test_contrasts_are_about_the_tasks_that_they_name(comparison: Callable[..., 
                 right = task == "coin_flip" or cell.arm == "think_first" or number == 0
                 row = {"task": task, "id": str(number), "question": f"{number}?", "gold": "yes"}
                 said = {"text": "", "answer": "yes", "correct": right, "tokens_generated": 2}
-                rows.append(json.dumps({**row, "sample": 0, **said}))
+                rows.append(json.dumps({**row, "sample": 0, "prompt_tokens": 7, **said}))
         path = cell.recipe.output_dir / "evaluate/results.jsonl"
         path.write_text("\n".join(rows) + "\n", "utf-8")
     summary = summarize_comparison(found, {})
@@ -83,3 +86,48 @@ def test_contrasts_are_about_the_tasks_that_they_name(comparison: Callable[..., 
     assert (told.mean, arm.majority) == (0.625, 0.5)
     # Two seeds, 0.5 and 0.75: Student's t at one degree of freedom reaches beyond both ends.
     assert (told.low, told.high) == (0.0, 1.0)
+
+
+def test_a_search_counts_its_calls_and_its_tasks(comparison: Callable[..., Path]) -> None:
+    """Two queries of each of two tasks: independent are two, and the search asked ten texts."""
+    found = plan_comparison(comparison(methods=["answer_only", "think_first"]))
+    for cell in found.cells:
+        finish(cell, 100)
+        searched = cell.arm == "think_first"
+        rows = []
+        for task in ("[1]", "[2]"):
+            for number in range(2):
+                asked = f"Input: {task}\nOutput: [9]\nInput: [{number}]\nOutput:"
+                row = {"task": "list_functions", "id": f"{task}-{number}", "question": asked}
+                said = {"text": "", "answer": "[9]", "correct": searched, "tokens_generated": 3}
+                rows.append({**row, "gold": "[9]", "sample": 0, "prompt_tokens": 40, **said})
+        path = cell.recipe.output_dir / "evaluate/results.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        calls = {"list_functions": {"rule_calls": 8, "apply_calls": 2}} if searched else {}
+        controls = {"list_functions": {"majority": {"correct": 3, "questions": 4}}}
+        write(
+            cell.recipe.output_dir / "evaluate/summary.json",
+            {"controls": controls, "searches": calls},
+        )
+    summary = summarize_comparison(found, {})
+    direct, searching = summary.arms
+    assert (direct.calls_per_answer, searching.calls_per_answer) == (1.0, 2.5)
+    assert (direct.tokens_read_per_answer, direct.tokens_per_answer) == (40.0, 3.0)
+    assert (direct.accuracy.questions, direct.accuracy.groups) == (4, 2)
+    [contrast] = summary.contrasts
+    assert (contrast.difference.mean, contrast.difference.groups) == (1.0, 2)
+    assert summary.controls["list_functions"]["majority"].correct == 3
+    assert summary.searched
+    from rich.console import Console
+
+    from limbeck.compare.console import comparison_table
+    from limbeck.report.comparison import comparison_report
+
+    console = Console(record=True, width=160, file=io.StringIO())
+    console.print(comparison_table(summary))
+    told = console.export_text()
+    assert "list_functions without a student: majority 75.0 %" in told
+    assert re.search(r"think_first +2\.5 +40\.0 +3\.0", told)
+    page = comparison_report(summary, found.output_dir, title="rules").read_text("utf-8")
+    assert "What is right without a student" in page
+    assert "3 of 4" in page

@@ -113,6 +113,50 @@ def test_coverage_is_near_nominal_where_methods_differ():
     assert powered / runs > 0.5, "intervals that hold everything tell nothing"
 
 
+def test_questions_in_groups_are_drawn_together():
+    """Of questions that are copies of one another only one tells something; no figure moves."""
+    rng = np.random.default_rng(10)
+    ours, theirs = simulate(rng, 4, 30, gain=0.5)
+    groups = np.repeat(np.arange(30), 4)
+    alone = crossed_difference(ours, theirs)
+    copied = crossed_difference(
+        *(np.repeat(table, 4, axis=1) for table in (ours, theirs)), groups=groups
+    )
+    assert (copied.questions, copied.groups) == (120, 30)
+    assert (copied.mean, copied.p) == pytest.approx((alone.mean, alone.p))
+    assert (copied.low, copied.high) == pytest.approx((alone.low, alone.high))
+    alone_mean = crossed_mean(ours)
+    found = crossed_mean(np.repeat(ours, 4, axis=1), groups=groups)
+    assert (found.mean, found.low) == pytest.approx((alone_mean.mean, alone_mean.low))
+    ones = crossed_mean(np.ones((3, 20)), groups=groups[:20])
+    assert ones.low == pytest.approx(5 / (5 + 3.841459), abs=1e-6), "Wilson of five groups"
+
+
+def test_groups_of_different_sizes_leave_the_mean_of_the_questions():
+    table = np.array([[1.0, 1.0, 1.0, 0.0], [1.0, 0.0, 1.0, 0.0]])
+    groups = [7, 7, 7, 2]
+    found = crossed_mean(table, groups=groups)
+    assert (found.mean, found.seeds, found.questions, found.groups) == (0.625, 2, 4, 2)
+    assert crossed_difference(table, 0 * table, groups=groups).mean == 0.625
+
+
+def test_groups_keep_the_type_one_error():
+    """Queries of a task share its difficulty for both methods: by themselves they err too often."""
+    rng = np.random.default_rng(11)
+    runs, size, errors, alone = 200, 8, 0, 0
+    groups = np.repeat(np.arange(25), size)
+    for _ in range(runs):
+        gains = np.repeat(rng.normal(0, 1.5, 25), size)
+        tables = [
+            (rng.random((5, 200)) < 1 / (1 + np.exp(-each))).astype(float)
+            for each in (gains, 0 * gains)
+        ]
+        errors += crossed_difference(*tables, groups=groups).p < 0.05
+        alone += crossed_difference(*tables).p < 0.05
+    assert 0.005 <= errors / runs <= 0.096
+    assert alone / runs > 0.2, "the control: what taking queries for independent would do"
+
+
 def test_an_accuracys_interval_covers_the_truth():
     rng = np.random.default_rng(8)
     settings = {"gain": 1.5, "seed_sd": 0.4}

@@ -73,6 +73,23 @@ def test_samples_that_do_not_depend_on_the_question_count_each():
     assert measured.effective_samples == pytest.approx(200, rel=0.02)
 
 
+def test_questions_that_go_together_count_as_one():
+    outcomes = [[index // 8 % 2 == 0] for index in range(800)]
+    measured = measure_accuracy(outcomes, groups=[index // 8 for index in range(800)])
+    assert (measured.questions, measured.groups, measured.accuracy) == (800, 100, 0.5)
+    assert measured.effective_samples == pytest.approx(100 * (1.96293 / 1.98422) ** 2, rel=1e-4)
+    alike = measure_accuracy([[True]] * 40, groups=[index // 8 for index in range(40)])
+    assert (alike.low, alike.high) == wilson_interval(1.0, 5)
+
+
+def test_groups_of_which_some_are_larger_weigh_by_their_questions():
+    measured = measure_accuracy([[True], [True], [True], [False]], groups=[0, 0, 0, 1])
+    assert measured.accuracy == 0.75
+    # (3 · 1/4)² + (3/4)² over 4², so 0.1875 / 0.0703125 answers, times (t(3) / t(1))².
+    t_ratio = 3.182446 / 12.706205
+    assert measured.effective_samples == pytest.approx(0.1875 / 0.0703125 * t_ratio**2, rel=1e-5)
+
+
 @pytest.mark.parametrize("right", [True, False])
 def test_where_all_agree_only_questions_count(right):
     measured = measure_accuracy([[right] * 16] * 30)

@@ -68,8 +68,13 @@ def test_a_file_of_tasks_is_a_task_with_the_papers_split(tmp_path):
     test = {each.task.demonstrations for each in group(asked)}
     trained = {each.demonstrations for each in find_training(name)}
     assert (len(test), len(trained), test & trained) == (2, 18, set())
-    with pytest.raises(InputError, match=r"acre_public is a file of tasks; name it"):
-        load("acre_public")
+    every = load(f"{name}:test=all")
+    assert len(every) == sum(len(task.queries) for task in tasks)
+    assert {question.task for question in every} == {"acre_public"}
+    assert find_training(f"{name}:test=all") == []
+    for wrong in ("acre_public", "acre_public:path=:test=all"):
+        with pytest.raises(InputError, match=r"acre_public is a file of tasks; name it"):
+            load(wrong)
 
 
 def find_training(name):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from limbeck.compare.summary import ArmSummary, ComparisonSummary, p_text
-from limbeck.report.words import count, listing, percent
+from limbeck.report.words import control_name, count, listing, percent
 from limbeck.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from limbeck.crossed import Mean
+    from limbeck.search.controls import Control
 
 __all__ = ["comparison_table"]
 
@@ -60,6 +62,9 @@ def comparison_table(summary: ComparisonSummary) -> RenderableType:
         lines.append(_by_task(summary))
     if any(arm.tokens_of_encoder_arm for arm in summary.arms):
         lines.append(Text("(+ …): what the arm cost whose student encodes the targets"))
+    if summary.searched:
+        lines.append(_by_cost(summary))
+    lines += [_control(task, found) for task, found in summary.controls.items()]
     lines += [Text(visible(each.sentence)) for each in summary.contrasts]
     lines += [
         Text(f"failed: {visible(name)}: {visible(error)}", style="red")
@@ -83,6 +88,34 @@ def _by_task(summary: ComparisonSummary) -> RenderableType:
         found = _details(arm)
         table.add_row(Text(visible(arm.name)), *(found.get(each, "–") for each in headings))
     return table
+
+
+def _by_cost(summary: ComparisonSummary) -> RenderableType:
+    """What an answer takes; of a search its share."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("for an answer", no_wrap=True)
+    for heading in ("model calls", "tokens read", "tokens generated"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for arm in summary.arms:
+        costs = (arm.calls_per_answer, arm.tokens_read_per_answer, arm.tokens_per_answer)
+        table.add_row(Text(visible(arm.name)), *(f"{each:.1f}" for each in costs))
+    return table
+
+
+def _control(task: str, found: Mapping[str, Control]) -> RenderableType:
+    from rich.text import Text
+
+    told = listing(
+        [
+            f"{control_name(name)} {percent(each.correct / each.questions)}"
+            for name, each in found.items()
+        ]
+    )
+    return Text(visible(f"{task} without a student: {told}"))
 
 
 def _details(arm: ArmSummary) -> dict[str, str]:

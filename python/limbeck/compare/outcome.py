@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from limbeck.compare.cell import Spent, read_spent
 from limbeck.compare.plan import Cell
 from limbeck.errors import InputError
-from limbeck.report.formats import DomainProbe, Sample, Training, read_json, read_lines
+from limbeck.report.formats import (
+    Calls,
+    DomainProbe,
+    Evaluation,
+    Sample,
+    Training,
+    read_json,
+    read_lines,
+)
+from limbeck.search.controls import Control
 from limbeck.vote import vote
 
 __all__ = ["Outcome", "read_outcome"]
@@ -23,6 +33,9 @@ class Outcome:
     Attributes:
         rates: Share of right answers of each question.
         tokens_per_answer: Mean number of tokens generated for one.
+        tokens_read_per_answer: Mean number of tokens of the prompts for one.
+        calls_per_answer: Mean number of texts that were generated for one, by a search several.
+        controls: By task, how many of its questions each control answers right.
         votes: The same of votes over its samples, where the recipe asks for them.
         tokens_per_vote: Mean number of tokens generated for one.
         spent: Tokens that its student cost.
@@ -35,6 +48,9 @@ class Outcome:
 
     rates: dict[Question, float]
     tokens_per_answer: float
+    tokens_read_per_answer: float
+    calls_per_answer: float
+    controls: dict[str, dict[str, Control]]
     votes: dict[Question, float] | None
     tokens_per_vote: float | None
     spent: Spent
@@ -56,7 +72,8 @@ def read_outcome(cell: Cell) -> Outcome:
     for row in read_lines(Sample, root / "evaluate" / "results.jsonl"):
         asked.setdefault((row.task, row.question, row.gold), []).append(row)
     training = read_json(Training, root / "student" / "training.json")
-    if training is None or not asked:
+    evaluation = read_json(Evaluation, root / "evaluate" / "summary.json")
+    if training is None or evaluation is None or not asked:
         raise InputError(f"{root}: no results in it; run the comparison again")
     size = cell.recipe.evaluate.vote
     rows = [row for own in asked.values() for row in own]
@@ -64,6 +81,9 @@ def read_outcome(cell: Cell) -> Outcome:
     return Outcome(
         rates={key: _share([row.correct for row in own]) for key, own in asked.items()},
         tokens_per_answer=tokens / len(rows),
+        tokens_read_per_answer=sum(row.prompt_tokens for row in rows) / len(rows),
+        calls_per_answer=_calls(rows, evaluation.searches) / len(rows),
+        controls=evaluation.controls,
         votes=None if size is None else {key: _votes(own, size) for key, own in asked.items()},
         tokens_per_vote=None if size is None else size * tokens / len(rows),
         spent=read_spent(root),
@@ -73,6 +93,12 @@ def read_outcome(cell: Cell) -> Outcome:
         seconds=training.seconds,
         probe=read_json(DomainProbe, root / "probe.json"),
     )
+
+
+def _calls(rows: list[Sample], searches: Mapping[str, Calls]) -> int:
+    """Of a search those for rules and for what they give, else one an answer."""
+    asked = sum(each.rule_calls + each.apply_calls for each in searches.values())
+    return asked + sum(row.task not in searches for row in rows)
 
 
 def _votes(rows: list[Sample], size: int) -> float:

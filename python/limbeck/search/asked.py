@@ -6,7 +6,7 @@ a search answers exactly what a student without one is asked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from limbeck.errors import InputError
@@ -15,7 +15,7 @@ from limbeck.induction.prompts import read_few_shot
 from limbeck.induction.task import InductionTask, Kind, Pair
 from limbeck.tasks import Question
 
-__all__ = ["Asked", "group", "is_induction"]
+__all__ = ["Asked", "group", "groups_of", "is_induction"]
 
 
 @dataclass(frozen=True)
@@ -95,5 +95,32 @@ def group(questions: Sequence[Question]) -> list[Asked]:
     ]
 
 
+def groups_of(questions: Iterable[tuple[str, str]]) -> list[int]:
+    r"""Number the groups of questions that are not independent: queries of one induction task.
+
+    Args:
+        questions: The name of its task and the text of each.
+
+    Returns:
+        The group of each; any other question is one by itself.
+
+    Example:
+        >>> first = "Input: [1]\nOutput: [2]\nInput: [4]\nOutput:"
+        >>> other = "Input: [1]\nOutput: [2]\nInput: [7]\nOutput:"
+        >>> groups_of([("list_functions", first), ("coin_flip", "?"), ("list_functions", other)])
+        [0, 1, 0]
+    """
+    numbers: dict[object, int] = {}
+    found = []
+    for place, (task, text) in enumerate(questions):
+        read = read_few_shot(text) if _kind_of(task) else None
+        found.append(numbers.setdefault(place if read is None else (task, read[0]), len(numbers)))
+    return found
+
+
 def _kind(question: Question) -> Kind | None:
-    return KNOWN_KINDS.get(question.task.partition(":")[0])
+    return _kind_of(question.task)
+
+
+def _kind_of(task: str) -> Kind | None:
+    return KNOWN_KINDS.get(task.partition(":")[0])

@@ -38,6 +38,7 @@ _TASKS: dict[str, type[Generated]] = {
     **{task.name: task for task in _INDUCTION},
 }
 NAMES = tuple(_TASKS)
+_ALL_TESTS = ":test=all"
 _INDUCTION_FILES = {f"{task.kind}_public": task.kind for task in _INDUCTION}
 
 
@@ -53,7 +54,8 @@ def find(name: str) -> Generated | Public:
     Args:
         name: A generated task, as `get` reads it; or a public set, `gsm8k` of the hub or
             `gsm8k:path=records.jsonl` of a local copy; or `acre_public:path=acre.jsonl` and the
-            like, induction tasks in the public format.
+            like, induction tasks in the public format: a tenth is for tests, with `:test=all`
+            behind the path every one.
 
     Raises:
         InputError: No such task, no such setting, or a value out of range.
@@ -65,9 +67,10 @@ def find(name: str) -> Generated | Public:
     base, colon, rest = name.partition(":")
     key, equals, path = rest.partition("=")
     if base in _INDUCTION_FILES:
-        if key != "path" or not path:
+        file = path.removesuffix(_ALL_TESTS)
+        if key != "path" or not file:
             raise InputError(f"tasks: {base} is a file of tasks; name it, {base}:path=FILE")
-        return InductionFile(_INDUCTION_FILES[base], Path(path))
+        return InductionFile(_INDUCTION_FILES[base], Path(file), all_tests=file != path)
     if base not in SETS:
         return get(name)
     if colon and (key != "path" or not equals or not path):

@@ -1,5 +1,6 @@
 """The public induction sets: a file of tasks, of which the paper's split keeps a tenth for tests.
 
+Who trains on none of them can be tested on all.
 They are those of ReDis (arXiv 2504.10647), in the format that `limbeck.induction.read_tasks` reads.
 """
 
@@ -26,10 +27,12 @@ class InductionFile:
     Args:
         kind: Of all of them.
         path: The file.
+        all_tests: Whether all of it is for tests, so that there is nothing to train on.
     """
 
     kind: Kind
     path: Path
+    all_tests: bool = False
 
     def __str__(self) -> str:
         """Name the task; the place does not matter, but that it is no generated one does."""
@@ -46,7 +49,8 @@ class InductionFile:
         Raises:
             InputError: The file is damaged.
         """
-        train, test = split_tasks(read_tasks(self.path, kind=self.kind))
+        tasks = read_tasks(self.path, kind=self.kind)
+        train, test = ([], tasks) if self.all_tests else split_tasks(tasks)
         found = {"train": train, "test": test}.get(split, [])
         if n is None or n >= len(found):
             return found
