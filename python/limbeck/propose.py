@@ -162,6 +162,7 @@ def write_rules(
         scored,
         least_score=settings.least_score,
         only_correct=settings.only_correct,
+        unique=settings.unique,
         limits=settings.limits,
         count_tokens=None if student is None else _counter(student),
     )

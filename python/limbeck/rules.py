@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, PositiveInt
 
 from limbeck.induction.task import Kind
@@ -23,6 +25,9 @@ class Rules(Section):
             teacher what no executor can read (`auto`).
         least_score: Share of the demonstrations that a rule must satisfy to be an example of
             generating one; the paper takes every rule.
+        unique: Where a text counts once: among the rules of `all` tasks, as the paper has it, or of
+            each `task`. Programs are short and many tasks have the same one; in other tasks it is
+            asked for by other demonstrations.
         limits: Tokens of a rule at most, by kind of task, as the student's tokenizer counts them;
             longer ones are left out, and `counts.json` has their share.
         only_correct: Only applications that give what the demonstration shows; the paper takes all.
@@ -32,5 +37,6 @@ class Rules(Section):
     wrong: int = Field(9, ge=1)
     scoring: Scoring = "exact"
     least_score: float = Field(0.0, ge=0.0, le=1.0)
+    unique: Literal["all", "task"] = "all"
     limits: dict[Kind, PositiveInt] = Field({})
     only_correct: bool = False

@@ -50,6 +50,15 @@ def test_every_unique_rule_is_generated_and_pairs_differ_by_more_than_the_gap():
     assert (counts.pairs, counts.preferred) == (8, 2)
 
 
+def test_a_text_counts_once_among_all_tasks_or_in_each():
+    tasks = [scored(TASK, ["xs[1:]", "xs", "xs"]), scored(OTHER, ["xs[1:]"])]
+    assert [r["answer"] for r in training_data(tasks).generation] == ["xs[1:]", "xs"]
+    data = training_data(tasks, unique="task")
+    assert [r["answer"] for r in data.generation] == ["xs[1:]", "xs", "xs[1:]"]
+    assert data.generation[-1]["question"] == rule_prompt(OTHER)
+    assert data.counts["list_functions"].unique == 3
+
+
 @pytest.mark.parametrize(("gap", "number"), [(0, 12), (4, 8), (5, 4), (6, 0)])
 def test_a_gap_is_exceeded_not_met(gap, number):
     assert len(training_data([scored(TASK)], gaps={"list_functions": gap}).pairs) == number

@@ -1,7 +1,7 @@
 """From scored rules to training data: rules to generate, rules to apply, pairs to prefer.
 
-The filter of ReDis (arXiv 2504.10647): of rules with one text in a task set the first is kept. Each
-that is kept is an example of generating a rule. A rule is preferred to another of the same task if
+The filter of ReDis (arXiv 2504.10647): of rules with one text in a task set, or where that is asked
+for in a task, the first is kept. Each that is kept is an example of generating a rule. A rule is preferred to another of the same task if
 it satisfies more than `gap` demonstrations more. What a rule that was preferred at least once
 gives for its demonstrations is an example of applying one, right or wrong.
 """
@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from limbeck.errors import InputError
 from limbeck.induction.prompts import apply_prompt, rule_prompt
@@ -78,6 +78,7 @@ def training_data(
     gaps: Mapping[Kind, int] = GAPS,
     least_score: float = 0.0,
     only_correct: bool = False,
+    unique: Literal["all", "task"] = "all",
     limits: Mapping[Kind, int] | None = None,
     count_tokens: Callable[[str], int] | None = None,
 ) -> TrainingData:
@@ -89,6 +90,7 @@ def training_data(
         least_score: Ablation: share of the demonstrations that a rule must satisfy to be an example
             of generating one. The paper takes every rule.
         only_correct: Ablation: only applications that give what the demonstration shows.
+        unique: Of rules with one text the first counts: among all tasks, or in each task.
         limits: Tokens of a rule at most, by kind; longer ones are left out and counted.
         count_tokens: The student's tokens of a text; needed with `limits`.
 
@@ -101,7 +103,7 @@ def training_data(
         raise InputError("limits: there is nothing to count tokens with; give count_tokens")
     data = TrainingData()
     rules_of_tasks = list(tasks)
-    seen: set[tuple[Kind, str]] = set()
+    seen: set[tuple[Kind | str, str]] = set()
     preferred: set[tuple[Kind, str]] = set()
     for rules in rules_of_tasks:
         kept = []
@@ -109,9 +111,10 @@ def training_data(
             kind = one.task.kind
             counts = data.counts.setdefault(kind, Counts())
             counts.rules += 1
-            if (kind, one.rule) in seen:
+            text = (one.task.id if unique == "task" else kind, one.rule)
+            if text in seen:
                 continue
-            seen.add((kind, one.rule))
+            seen.add(text)
             counts.unique += 1
             if limits and count_tokens and count_tokens(one.rule) > limits.get(kind, 1 << 62):
                 counts.over_limit += 1
