@@ -1,9 +1,10 @@
 """From scored rules to training data: rules to generate, rules to apply, pairs to prefer.
 
 The filter of ReDis (arXiv 2504.10647): of rules with one text in a task set, or where that is asked
-for in a task, the first is kept. Each that is kept is an example of generating a rule. A rule is preferred to another of the same task if
-it satisfies more than `gap` demonstrations more. What a rule that was preferred at least once
-gives for its demonstrations is an example of applying one, right or wrong.
+for in a task, the first is kept. Each that is kept is an example of generating a rule. A rule is
+preferred to another of the same task if it satisfies more than `gap` demonstrations more. What a
+rule that was preferred at least once gives for its demonstrations is an example of applying one,
+right or wrong.
 """
 
 from __future__ import annotations
