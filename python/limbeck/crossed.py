@@ -142,7 +142,8 @@ def crossed_mean(
         wider = t_quantile(0.95, freedom) / NormalDist().inv_cdf(0.975)
         effective = mean * (1 - mean) / (error * wider) ** 2
     low, high = wilson_interval(mean, effective)
-    return Mean(mean, low, high, *table_SQ.shape, independent)
+    seeds, questions = table_SQ.shape
+    return Mean(mean, low, high, seeds, questions, independent)
 
 
 def crossed_difference(
@@ -181,7 +182,8 @@ def crossed_difference(
         half = wilson_interval(0.0, independent)[1]
         p = 1.0 if mean == 0 else 0.5 ** (independent - 1)
     low, high = max(-1.0, mean - half), min(1.0, mean + half)
-    return Difference(mean, low, high, p, *paired.shape, independent)
+    seeds, questions = paired.shape
+    return Difference(mean, low, high, p, seeds, questions, independent)
 
 
 def _group(table_SQ: NDArray[np.float64], groups: Sequence[int] | None) -> NDArray[np.float64]:
@@ -195,9 +197,9 @@ def _group(table_SQ: NDArray[np.float64], groups: Sequence[int] | None) -> NDArr
     if groups is None or not table_SQ.size:
         return table_SQ
     found, group_of = np.unique(np.asarray(groups), return_inverse=True)
-    table_SG = np.zeros((len(table_SQ), len(found)))
-    np.add.at(table_SG, (slice(None), group_of), table_SQ)
-    return table_SG * (len(found) / table_SQ.shape[1])
+    table_GS = np.zeros((len(found), len(table_SQ)))
+    np.add.at(table_GS, group_of, table_SQ.T)
+    return table_GS.T * (len(found) / table_SQ.shape[1])
 
 
 def _standard_error(table_SQ: NDArray[np.float64], seed: int) -> tuple[float, float]:
