@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import pytest
@@ -140,3 +141,10 @@ def test_tasks_name_themselves():
     assert isinstance(task, Induction)
     assert str(task) == "one_d_arc:steps=2"
     assert next(task.questions(1, seed=0, split="test")).task == "one_d_arc:steps=2"
+
+
+def test_an_object_map_lists_objects_as_the_demonstrations_show_them():
+    """So that whoever writes it reads from the start; each for the first time is the next."""
+    for task in get("acre:objects=5").tasks(20, seed=3, split="train"):
+        shown = [name for pair in task.demonstrations for name in pair.input.split(", ")]
+        assert list(json.loads(task.rule)) == list(dict.fromkeys(shown))

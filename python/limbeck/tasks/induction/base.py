@@ -135,13 +135,14 @@ class Induction(ABC):
         for number in range(_DRAWS):
             if number % _DRAWS_OF_A_RULE == 0:
                 rule = self._rule(rng, split)
-            inputs = self.draw_inputs(rule, rng)
+            drawn_inputs = self.draw_inputs(rule, rng)
+            inputs = rng.sample(drawn_inputs, len(drawn_inputs))
             if split_of("\n".join(sorted(inputs))) != split:
                 continue
             drawn = self.complete(rule, inputs, rng)
             if drawn is not None:
-                shown = tuple(rng.sample(drawn.shown, len(drawn.shown)))
-                return InductionTask(self.kind, identity, shown, tuple(drawn.asked), drawn.rule)
+                shown, asked = tuple(drawn.shown), tuple(drawn.asked)
+                return InductionTask(self.kind, identity, shown, asked, drawn.rule)
         raise InputError(f"{self}: its settings leave next to no task; ask for less or show more")
 
     def _rule(self, rng: random.Random, split: str) -> str:
