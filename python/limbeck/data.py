@@ -126,8 +126,8 @@ class Collator:
     Args:
         terms: The objectives' host side.
         pad_id: Token id of the padding.
-        is_separate: Make each example of rows that share prompts a row of its own, for students
-            that cannot read them folded.
+        is_separate: Make each example a row of its own, with its prompt, for students that cannot
+            read several in one.
     """
 
     def __init__(self, terms: Sequence[Term], pad_id: int = 0, is_separate: bool = False) -> None:
@@ -141,9 +141,9 @@ class Collator:
         Raises:
             InputError: An example would train nothing.
         """
+        if self.is_separate:
+            rows = [one for row in rows for one in separate(row)]
         is_trie = all(PARENTS in row for row in rows)
-        if is_trie and self.is_separate:
-            rows, is_trie = [one for row in rows for one in separate(row)], False
         layout = Layout.of(rows, self.pad_id)
         selections = {term.key: term.select(layout) for term in self.terms}
         refuse_untrained(layout, selections)

@@ -13,6 +13,10 @@ from limbeck.forward import causal_model, hidden_states
 from limbeck.trie_masks import SharingError
 
 
+class IsolationError(InputError):
+    """The examples of a row see each other in this student."""
+
+
 @torch.no_grad()
 def check_isolation(student: nn.Module) -> None:
     """Refuse a student in which packed examples see each other.
@@ -24,7 +28,7 @@ def check_isolation(student: nn.Module) -> None:
         student: The model as it will train: architecture and attention implementation decide.
 
     Raises:
-        InputError: They do not.
+        IsolationError: They do not.
     """
     model = causal_model(student)
     ids = _some_ids(model, 32).view(2, 16)
@@ -34,9 +38,9 @@ def check_isolation(student: nn.Module) -> None:
     try:
         one, two = (_states(student, each, positions)[:, 8:] for each in (ids, other))
     except TypeError as error:
-        raise InputError(_not_isolated(model)) from error
+        raise IsolationError(_not_isolated(model)) from error
     if not _differ(one, two) <= torch.finfo(one.dtype).eps:
-        raise InputError(_not_isolated(model))
+        raise IsolationError(_not_isolated(model))
 
 
 @torch.no_grad()

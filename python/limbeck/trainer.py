@@ -23,7 +23,7 @@ from limbeck.data import Collator, is_packed
 from limbeck.domains import Domains
 from limbeck.errors import InputError
 from limbeck.forward import SUBMODULE, attach, causal_model
-from limbeck.isolation import check_isolation, check_sharing
+from limbeck.isolation import IsolationError, check_isolation, check_sharing
 from limbeck.model import encoder_decoder
 from limbeck.objectives import Objective, make_terms
 from limbeck.soft_prompt import SoftPrompt
@@ -176,24 +176,21 @@ class DistillTrainer(Trainer):
         return super().train(*args, **kwargs)
 
     def _check_rows(self) -> None:
-        """Refuse rows that the student cannot read, or give it every example alone."""
+        """Give the student every example alone if it cannot read several in a row."""
         model = cast(nn.Module, self.model)
         # DeepSpeed may have parted the weights already.
         can_try = not self.is_deepspeed_enabled
-        if not is_trie(self.train_dataset):
-            if can_try and is_packed(self.train_dataset):
-                check_isolation(model)
-            return
         try:
-            if can_try:
+            if not is_trie(self.train_dataset):
+                if can_try and is_packed(self.train_dataset):
+                    check_isolation(model)
+            elif can_try:
                 check_sharing(model)
             else:
                 windows(causal_model(model).get_decoder())
-        except SharingError as error:
+        except (IsolationError, SharingError) as error:
             cast(Collator, self.data_collator).is_separate = True
-            warnings.warn(
-                f"{error}. Now each example gets its prompt, and a row of its own", stacklevel=3
-            )
+            warnings.warn(f"{error}. Now each example gets a row of its own", stacklevel=3)
 
     def seconds(self) -> float:
         """Wall time spent training, before a resumed checkpoint and since."""
