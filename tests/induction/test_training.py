@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -51,7 +52,8 @@ def test_every_unique_rule_is_generated_and_pairs_differ_by_more_than_the_gap():
 
 
 def test_a_text_counts_once_among_all_tasks_or_in_each():
-    tasks = [scored(TASK, ["xs[1:]", "xs", "xs"]), scored(OTHER, ["xs[1:]"])]
+    other = replace(OTHER, id=TASK.id)  # files number their tasks from 0, each of them
+    tasks = [scored(TASK, ["xs[1:]", "xs", "xs"]), scored(other, ["xs[1:]"])]
     assert [r["answer"] for r in training_data(tasks).generation] == ["xs[1:]", "xs"]
     data = training_data(tasks, unique="task")
     assert [r["answer"] for r in data.generation] == ["xs[1:]", "xs", "xs[1:]"]

@@ -104,15 +104,15 @@ def training_data(
         raise InputError("limits: there is nothing to count tokens with; give count_tokens")
     data = TrainingData()
     rules_of_tasks = list(tasks)
-    seen: set[tuple[Kind | str, str]] = set()
+    seen: set[tuple[Kind | int, str]] = set()
     preferred: set[tuple[Kind, str]] = set()
-    for rules in rules_of_tasks:
+    for number, rules in enumerate(rules_of_tasks):
         kept = []
         for one in rules:
             kind = one.task.kind
             counts = data.counts.setdefault(kind, Counts())
             counts.rules += 1
-            text = (one.task.id if unique == "task" else kind, one.rule)
+            text = (number if unique == "task" else kind, one.rule)
             if text in seen:
                 continue
             seen.add(text)
