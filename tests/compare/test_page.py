@@ -17,10 +17,12 @@ ARM = ArmSummary(
     name="answer_only",
     method="answer_only",
     seeds=(0, 1),
-    accuracy=Mean(0.4, 0.3, 0.5, 2, 100),
+    accuracy=Mean(0.4, 0.3, 0.5, 2, 100, 100),
     tasks={},
     vote=None,
     tokens_per_answer=2.5,
+    tokens_read_per_answer=30.0,
+    calls_per_answer=1.0,
     tokens_per_vote=None,
     tokens_trained_on=1000.0,
     tokens_encoded=0.0,
@@ -37,16 +39,16 @@ VOTED = replace(
     ARM,
     name="<b>cot</b>",
     method="think_first",
-    accuracy=Mean(0.6, 0.55, 0.65, 2, 100),
-    vote=Mean(0.7, 0.6, 0.8, 2, 100),
+    accuracy=Mean(0.6, 0.55, 0.65, 2, 100, 100),
+    vote=Mean(0.7, 0.6, 0.8, 2, 100, 100),
     tokens_per_vote=50.0,
     tokens_encoded=500.0,
     tokens_of_encoder_arm=7654.0,
     hallucination=0.5,
 )
-BETTER = Contrast("<b>cot</b>", "answer_only", Difference(0.2, 0.1, 0.3, 0.01, 2, 100), 0.02)
+BETTER = Contrast("<b>cot</b>", "answer_only", Difference(0.2, 0.1, 0.3, 0.01, 2, 100, 100), 0.02)
 SUMMARY = ComparisonSummary(
-    "answer_only", "tokens", "test", (ARM, VOTED), (BETTER,), {"pst/seed-0": "<i>no memory</i>"}
+    "answer_only", "tokens", "test", (ARM, VOTED), (BETTER,), {}, {"pst/seed-0": "<i>no memory</i>"}
 )
 
 
@@ -55,7 +57,7 @@ def test_verdicts_are_those_of_the_interval_and_of_the_correction() -> None:
         "<b>cot</b> is better than answer_only: +20.0 points (+10.0 to +30.0, p 0.020 after Holm)"
     )
     assert "not distinguishable" in replace(BETTER, p_holm=0.06).sentence, "lost by the correction"
-    worse = replace(BETTER, difference=Difference(-0.2, -0.3, -0.1, 0.01, 2, 100))
+    worse = replace(BETTER, difference=Difference(-0.2, -0.3, -0.1, 0.01, 2, 100, 100))
     assert "is worse than answer_only: -20.0" in worse.sentence
 
 
@@ -80,7 +82,10 @@ def test_the_page_shows_arms_votes_contrasts_and_failures(tmp_path: Path) -> Non
 def test_tasks_and_domains_stand_beside_each_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tasks = {"coin_flip": Mean(0.9, 0.8, 0.95, 2, 50), "last_letters": Mean(0.1, 0.05, 0.2, 2, 50)}
+    tasks = {
+        "coin_flip": Mean(0.9, 0.8, 0.95, 2, 50, 50),
+        "last_letters": Mean(0.1, 0.05, 0.2, 2, 50, 50),
+    }
     probes = {"question": Told(0.625, 0.5, 0.75)}
     probed = replace(ARM, name="prada", tasks=tasks, probes=probes, majority=0.4321)
     plain = replace(ARM, tasks=tasks)

@@ -68,6 +68,7 @@ def test_results_and_summary(student, questions, tmp_path):
         "low": pytest.approx(low, abs=1e-5),
         "high": pytest.approx(high, abs=1e-5),
         "questions": 3,
+        "groups": 3,
         "samples": 3,
         "correct": 2,
         "chance": pytest.approx(1 / 3),

@@ -147,6 +147,7 @@ class Fake:
                 "low": low,
                 "high": high,
                 "questions": self.questions,
+                "groups": self.questions,
                 "samples": answers,
                 "correct": right,
                 "chance": chance,

@@ -43,7 +43,7 @@ def test_wrong_rules_are_rules_of_many_scores(name):
     task = get(name)
     rng = random.Random(0)
     scores, missing = [], 0
-    for each in task.tasks(20, seed=0, split="train"):
+    for each in task.tasks(60, seed=0, split="train"):
         found = wrong_rules(task, each.rule, 9, rng)
         assert len(set(found)) == len(found)
         assert each.rule not in found
