@@ -129,7 +129,7 @@ def _task(rows: Sequence[Row], votes_of: int | None) -> TaskSummary:
         prompt_tokens_per_answer=_mean(rows, "prompt_tokens"),
         answered=sum(row["answer"] is not None for row in rows) / len(rows),
         ways={way: _way([row for row in rows if row["way"] == way]) for way in ways},
-        vote=None if votes_of is None else _votes(list(questions.values()), votes_of),
+        vote=None if votes_of is None else _votes(list(questions.values()), groups, votes_of),
     )
 
 
@@ -138,17 +138,17 @@ def _way(rows: Sequence[Row]) -> WaySummary:
     return WaySummary(len(rows), correct, _mean(rows, "tokens_generated"))
 
 
-def _votes(questions: Sequence[Sequence[Row]], size: int) -> VoteSummary:
+def _votes(questions: Sequence[Sequence[Row]], groups: Sequence[int], size: int) -> VoteSummary:
     """Let each `size` samples of a question in turn vote."""
     from limbeck._native import answers_equal
 
     outcomes = []
     for rows in questions:
-        groups = [rows[first : first + size] for first in range(0, len(rows), size)]
-        answers = [vote([row["answer"] for row in group]).answer for group in groups]
+        voters = [rows[first : first + size] for first in range(0, len(rows), size)]
+        answers = [vote([row["answer"] for row in each]).answer for each in voters]
         gold = rows[0]["gold"]
         outcomes.append([each is not None and answers_equal(each, gold) for each in answers])
-    measured = measure_accuracy(outcomes)
+    measured = measure_accuracy(outcomes, groups=groups)
     tokens = sum(row["tokens_generated"] for rows in questions for row in rows)
     return VoteSummary(
         samples=size,

@@ -6,17 +6,25 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from limbeck.compare.outcome import read_outcome
 from limbeck.compare.plan import Cell, plan_comparison
 from limbeck.compare.summary import summarize_comparison
+from limbeck.search.evaluate import SearchSummary
 
 
 def write(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value) + "\n", "utf-8")
+
+
+def evaluated(**found: Any) -> dict[str, Any]:
+    """What an evaluation says beside the figures of its tasks."""
+    about = {"student": "s", "method": "m", "decoding": {}, "seed": 0, "split": "test"}
+    return {**about, "tasks": {}, "validation": {}, "controls": {}, "searches": {}, **found}
 
 
 def finish(cell: Cell, trained: int, encoded: int = 0) -> None:
@@ -28,7 +36,7 @@ def finish(cell: Cell, trained: int, encoded: int = 0) -> None:
     row = {"task": "coin_flip", "id": "1", "question": "Up?", "gold": "yes", "sample": 0}
     said = {"text": " yes", "answer": "yes", "correct": True, "tokens_generated": 2}
     write(home / "evaluate/results.jsonl", {**row, **said, "prompt_tokens": 7})
-    write(home / "evaluate/summary.json", {"controls": {}, "searches": {}})
+    write(home / "evaluate/summary.json", evaluated())
     if encoded:
         write(home / "targets/targets.json", {"tokens_encoded": encoded})
 
@@ -103,11 +111,12 @@ def test_a_search_counts_its_calls_and_its_tasks(comparison: Callable[..., Path]
                 rows.append({**row, "gold": "[9]", "sample": 0, "prompt_tokens": 40, **said})
         path = cell.recipe.output_dir / "evaluate/results.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-        calls = {"list_functions": {"rule_calls": 8, "apply_calls": 2}} if searched else {}
+        search = SearchSummary(2, 8, 8, 8, 0, 4, 2, 8, 2, 160, 12)  # 8 calls for rules, 2 to apply
+        calls = {"list_functions": asdict(search)} if searched else {}
         controls = {"list_functions": {"majority": {"correct": 3, "questions": 4}}}
         write(
             cell.recipe.output_dir / "evaluate/summary.json",
-            {"controls": controls, "searches": calls},
+            evaluated(controls=controls, searches=calls),
         )
     summary = summarize_comparison(found, {})
     direct, searching = summary.arms

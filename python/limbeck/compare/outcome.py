@@ -8,16 +8,10 @@ from dataclasses import dataclass
 from limbeck.compare.cell import Spent, read_spent
 from limbeck.compare.plan import Cell
 from limbeck.errors import InputError
-from limbeck.report.formats import (
-    Calls,
-    DomainProbe,
-    Evaluation,
-    Sample,
-    Training,
-    read_json,
-    read_lines,
-)
+from limbeck.evaluate import Summary
+from limbeck.report.formats import DomainProbe, Sample, Training, read_json, read_lines
 from limbeck.search.controls import Control
+from limbeck.search.evaluate import SearchSummary
 from limbeck.vote import vote
 
 __all__ = ["Outcome", "read_outcome"]
@@ -72,7 +66,7 @@ def read_outcome(cell: Cell) -> Outcome:
     for row in read_lines(Sample, root / "evaluate" / "results.jsonl"):
         asked.setdefault((row.task, row.question, row.gold), []).append(row)
     training = read_json(Training, root / "student" / "training.json")
-    evaluation = read_json(Evaluation, root / "evaluate" / "summary.json")
+    evaluation = read_json(Summary, root / "evaluate" / "summary.json")
     if training is None or evaluation is None or not asked:
         raise InputError(f"{root}: no results in it; run the comparison again")
     size = cell.recipe.evaluate.vote
@@ -95,7 +89,7 @@ def read_outcome(cell: Cell) -> Outcome:
     )
 
 
-def _calls(rows: list[Sample], searches: Mapping[str, Calls]) -> int:
+def _calls(rows: list[Sample], searches: Mapping[str, SearchSummary]) -> int:
     """Of a search those for rules and for what they give, else one an answer."""
     asked = sum(each.rule_calls + each.apply_calls for each in searches.values())
     return asked + sum(row.task not in searches for row in rows)

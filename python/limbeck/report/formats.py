@@ -13,7 +13,6 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from limbeck.errors import InputError
-from limbeck.search.controls import Control
 
 FormatT = TypeVar("FormatT")
 
@@ -110,20 +109,6 @@ class Sample(Shown):
     correct: bool
     prompt_tokens: int
     tokens_generated: int
-
-
-class Calls(Shown):
-    """What a search asked of its model."""
-
-    rule_calls: int
-    apply_calls: int
-
-
-class Evaluation(Shown):
-    """`evaluate/summary.json`, beside the figures of each task."""
-
-    controls: dict[str, dict[str, Control]]
-    searches: dict[str, Calls]
 
 
 def read_json(kind: type[FormatT], path: Path) -> FormatT | None:

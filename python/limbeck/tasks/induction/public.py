@@ -1,7 +1,7 @@
 """The public induction sets: a file of tasks, of which the paper's split keeps a tenth for tests.
 
-Who trains on none of them can be tested on all.
 They are those of ReDis (arXiv 2504.10647), in the format that `limbeck.induction.read_tasks` reads.
+Who trains on none of them can be tested on all.
 """
 
 from __future__ import annotations
