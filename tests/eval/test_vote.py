@@ -4,6 +4,7 @@ import pytest
 
 from limbeck.config import Evaluate, RecipeError, check
 from limbeck.evaluate import evaluate, table
+from limbeck.statistics import wilson_interval
 from limbeck.summarize import summarize
 from limbeck.vote import Vote, vote
 
@@ -52,6 +53,19 @@ def test_votes_are_counted_beside_samples():
     assert task.tokens_per_answer == (43 + 24) / 12
     assert task.vote.low < 0.5 < task.vote.high
     assert summarize(first, votes_of=None)["sums"].vote is None
+
+
+def test_votes_on_one_task_of_induction_are_one_observation():
+    shown = "Input: [1]\nOutput: [2]\nInput: [{}]\nOutput:"
+    said = {"tokens_generated": 2, "prompt_tokens": 9, "way": "answer-only", "answer": "[9]"}
+    rows = [
+        {"task": "list_functions", "question": shown.format(n), "gold": "[9]", "correct": True}
+        | said
+        for n in range(4)
+    ]
+    task = summarize(rows, votes_of=1)["list_functions"]
+    assert (task.questions, task.groups, task.vote.votes) == (4, 1, 4)
+    assert (task.vote.low, task.vote.high) == (task.low, task.high) == wilson_interval(1.0, 1)
 
 
 def test_ways_are_counted_apart():
