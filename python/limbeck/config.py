@@ -115,7 +115,9 @@ class Prepare(Section):
         "bfd",
         description="how examples share rows; `trie`: those of one prompt have it once",
     )
-    packing_window: int = Field(65536, ge=1, description="examples packed together")
+    packing_window: int = Field(
+        16384, ge=1, description="examples packed together; fewer where they have 16 M tokens"
+    )
     filters: tuple[Filter, ...] = (AnswerMismatch(), ExactDuplicate())
     split: str = "train"
     seed: int | None = Field(

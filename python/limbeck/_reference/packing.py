@@ -90,6 +90,26 @@ class _Share:
         self.rows: list[tuple[int, int]] = []
 
 
+_WINDOW_TOKENS = 1 << 24
+
+
+def together(lengths: Sequence[int], window: int) -> list[range]:
+    """The examples of each window: so many, or fewer that reach 2²⁴ tokens.
+
+    Args:
+        lengths: Tokens of each example.
+        window: Examples that are packed together.
+    """
+    found = []
+    start = tokens = 0
+    for example, length in enumerate(lengths):
+        tokens += length
+        if example + 1 - start == window or tokens >= _WINDOW_TOKENS:
+            found.append(range(start, example + 1))
+            start, tokens = example + 1, 0
+    return [*found, range(start, len(lengths))]
+
+
 def windows(
     lengths: Sequence[int],
     domains: Sequence[str | None],
@@ -102,11 +122,11 @@ def windows(
     if packing == "none":
         return [[example] for example in range(len(lengths))]
     rows = []
-    for start in range(0, len(lengths), window):
-        inside = slice(start, start + window)
+    for examples in together(lengths, window):
+        inside = slice(examples.start, examples.stop)
         if packing == "domain_balanced":
             packed = balance(lengths[inside], domains[inside], capacity)
         else:
             packed = pack(lengths[inside], capacity)
-        rows += [[start + example for example in row] for row in packed]
+        rows += [[examples[example] for example in row] for row in packed]
     return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from limbeck._reference.packing import pack
+from limbeck._reference.packing import pack, together
 from limbeck._reference.render import KINDS
 
 _PROMPT = {KINDS.index(kind) for kind in ("prompt", "question", "soft_prompt")}
@@ -39,8 +39,8 @@ def windows(
         window: Candidates that are packed together.
     """
     rows = []
-    for start in range(0, len(candidates), window):
-        inside = range(start, min(start + window, len(candidates)))
+    stored = [sum(len(side) for side in candidate) for candidate in candidates]
+    for inside in together(stored, window):
         groups: dict[object, list[int]] = {}
         for index in inside:
             prompt = common_prompt(candidates[index])

@@ -63,7 +63,7 @@ fn prepare(criterion: &mut Criterion) {
             "threads": threads,
             "max_length": 2048,
             "packing": "bfd",
-            "packing_window": 65536,
+            "packing_window": 16384,
             "filters": [{"name": "answer_mismatch"}, {"name": "exact_duplicate"}],
             "tokenizer": shared.join("tokenizers/qwen.json"),
             "render": {

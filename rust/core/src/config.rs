@@ -45,7 +45,7 @@ pub struct Config {
     pub min_length: usize,
     /// How examples share rows.
     pub packing: Packing,
-    /// Examples that are packed together.
+    /// Examples that are packed together, fewer where they are long.
     pub packing_window: usize,
     /// Decides what is drawn from sources with weights, and the order of shuffled words.
     #[serde(default)]

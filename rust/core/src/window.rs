@@ -75,6 +75,9 @@ enum Way {
     Alone,
 }
 
+/// Tokens of a window at most, but for its last example: 64 MiB of ids, however long examples are.
+const WINDOW_TOKENS: usize = 1 << 24;
+
 /// A bounded number of examples; its memory is used for every window.
 #[derive(Debug)]
 pub struct Window {
@@ -126,11 +129,12 @@ impl Window {
         }
     }
 
-    /// Whether it holds as many examples as it should.
+    /// Whether it holds as many examples as it should, or all the tokens it may.
     pub fn is_full(&self) -> bool {
         // Unpacked rows gain nothing from waiting.
         let alone = matches!(self.way, Way::Alone);
-        self.held.len() >= if alone { 1 } else { self.size }
+        let most = if alone { 1 } else { self.size };
+        self.held.len() >= most || self.held.ids.len() >= WINDOW_TOKENS
     }
 
     /// Adds an example; what it shares is found out here.
@@ -286,6 +290,26 @@ mod tests {
             vec![one(4, 2), one(3, 1)],
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn long_examples_fill_a_window_before_their_number_does() {
+        let mut window = Window::new(Packing::Bfd, 100, 1 << 20);
+        let ids = vec![0; (1 << 20) - 1];
+        let mut count = 0;
+        while !window.is_full() {
+            window.push(Packed {
+                ids: &ids,
+                runs: &[],
+                example_id: count,
+                domain: -1,
+                template: 0,
+                chosen: 0,
+                shared: None,
+            });
+            count += 1;
+        }
+        assert_eq!(count, 17);
     }
 
     #[test]

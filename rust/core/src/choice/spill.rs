@@ -11,6 +11,8 @@ use crate::tokenize::Run;
 
 /// The file's name in the draft directory; it is removed before anything is published.
 const SPILL_FILE: &str = "choice.spill";
+/// Bytes that are written or read together, few enough to stay in a core's own cache.
+const BUFFER: usize = 128 << 10;
 const KINDS: usize = SpanKind::ALL.len();
 /// Bytes of a run.
 const RUN_BYTES: usize = 5;
@@ -75,7 +77,7 @@ impl Spill {
                     .create_new(true)
                     .open(&path)
                     .map_err(Error::io(&path))?;
-                Sink::File(path, BufWriter::with_capacity(1 << 20, file))
+                Sink::File(path, BufWriter::with_capacity(BUFFER, file))
             }
         };
         let bytes = Vec::new();
@@ -135,11 +137,7 @@ impl Spill {
                     .map_err(std::io::IntoInnerError::into_error)
                     .and_then(|mut file| {
                         file.rewind()?;
-                        read(
-                            &mut BufReader::with_capacity(1 << 20, file),
-                            true,
-                            &mut take,
-                        )
+                        read(&mut BufReader::with_capacity(BUFFER, file), true, &mut take)
                     })
                     .map_err(Error::io(&path))?;
                 fs::remove_file(&path).map_err(Error::io(&path))?;

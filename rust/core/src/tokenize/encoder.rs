@@ -147,7 +147,7 @@ impl Encoder {
     #[inline]
     pub fn byte_length(&self, id: u32) -> usize {
         match &self.engine {
-            Engine::Fast { encoder, .. } => encoder.vocab().byte_length(id) as usize,
+            Engine::Fast { encoder, .. } => encoder.vocab().byte_length(id).into(),
             Engine::Reference(_) => 0,
         }
     }
@@ -312,12 +312,12 @@ impl Work<'_> {
 
     fn push_at(&mut self, id: u32, byte_start: usize, byte_end: usize) {
         let vocab = self.encoder.vocab();
-        let length_of = |id| vocab.byte_length(id) as usize;
+        let length_of = |id| usize::from(vocab.byte_length(id));
         self.tokens.push_at(id, byte_start, byte_end, length_of);
     }
 
     fn length(&self, id: u32) -> usize {
-        self.encoder.vocab().byte_length(id) as usize
+        self.encoder.vocab().byte_length(id).into()
     }
 }
 

@@ -78,6 +78,8 @@ impl Prompts {
         }
         let mut shard = self.shard(question);
         let shard = &mut *shard;
+        // Of what is reserved only what is written takes memory, and nothing is moved as it grows.
+        shard.words.reserve_exact(SHARD_WORDS - shard.words.len());
         if shard.words.len() + count > SHARD_WORDS {
             shard.prompts.clear();
             shard.words.clear();

@@ -57,7 +57,7 @@ impl Workshop {
             "output_dir": self.path(name),
             "max_length": 256,
             "packing": "bfd",
-            "packing_window": 65536,
+            "packing_window": 16384,
             "filters": [{"name": "answer_mismatch"}, {"name": "exact_duplicate"}],
             "tokenizer": self.path("tokenizer.json"),
             "render": {

@@ -25,7 +25,7 @@ pub struct Vocabulary {
     byte_ranks: Box<[u32]>,
     merges: MergeTable,
     /// Bytes that an id stands for, by id.
-    byte_lengths: Vec<u32>,
+    byte_lengths: Vec<u16>,
     tokens: TokenTable,
     /// Tokens that are no byte strings.
     foreign: HashMap<String, u32>,
@@ -185,7 +185,7 @@ impl Vocabulary {
 
     /// Bytes of text that `id` stands for; 0 where there is no such token.
     #[inline]
-    pub fn byte_length(&self, id: u32) -> u32 {
+    pub fn byte_length(&self, id: u32) -> u16 {
         self.byte_lengths.get(id as usize).copied().unwrap_or(0)
     }
 
@@ -200,8 +200,8 @@ fn parsed<T: DeserializeOwned>(raw: &RawValue) -> Result<T, String> {
 }
 
 /// Notes that `id` stands for `bytes` bytes, which must not contradict what is known.
-fn set_length(byte_lengths: &mut Vec<u32>, id: u32, bytes: usize) -> Result<(), String> {
-    let length = u32::try_from(bytes).map_err(|_| format!("token {id} is too long"))?;
+fn set_length(byte_lengths: &mut Vec<u16>, id: u32, bytes: usize) -> Result<(), String> {
+    let length = u16::try_from(bytes).map_err(|_| format!("token {id} is too long"))?;
     if id >= ID_LIMIT {
         return Err(format!("token id {id} is not below {ID_LIMIT}"));
     }
