@@ -63,6 +63,16 @@ def stored_inference(card: Mapping[str, Any]) -> Inference:
         ) from None
 
 
+def asked_inference(card: Mapping[str, Any], settings: Evaluate) -> Inference:
+    """How a student is asked: as its `limbeck.json` says, but for what the settings change.
+
+    Raises:
+        InputError: It says something else than a search has, or the change does not go with it.
+    """
+    stored = stored_inference(card)
+    return settings.inference.of(stored) if settings.inference is not None else stored
+
+
 class Asking:
     """A student, and how it is asked.
 
@@ -92,11 +102,11 @@ class Asking:
 
         self._card, self._settings, self._seed = card, settings, seed
         self._progress = progress
-        self.inference = settings.inference or stored_inference(card)
+        self.inference = asked_inference(card, settings)
         self._served = directory / ".served"
         if self.inference.mode == "search":
             _refuse_samples(settings)
-        elif self.inference != Inference():
+        elif settings.inference is not None and settings.inference.is_of_search:
             warnings.warn(
                 "evaluate.inference: hypotheses, temperatures and scoring have no effect on an "
                 "answer that is written straight away; set `mode: search`",

@@ -22,7 +22,7 @@ from pydantic import (
 
 from limbeck.errors import InputError
 from limbeck.filters import NAMES, SECTIONS, AnswerMismatch, ExactDuplicate, Filter
-from limbeck.inference import Inference
+from limbeck.inference import Inference, InferenceChange
 from limbeck.phases import Phase
 from limbeck.rules import Rules
 from limbeck.section import Section
@@ -237,8 +237,8 @@ class Evaluate(Section):
         None, ge=1, description="default: what the training data of the student call for"
     )
     batch_size: int = Field(64, ge=1)
-    inference: Inference | None = Field(
-        None, description="how the student is asked; default: as is stored with it"
+    inference: InferenceChange | None = Field(
+        None, description="of how the student is asked what differs from what is stored with it"
     )
     server: Endpoint | None = Field(
         None, description="an endpoint that serves the student; default: it runs here"

@@ -344,11 +344,10 @@ def refuse_search(student: str | Path, settings: Evaluate | None) -> None:
     Raises:
         InputError: The student searches and is not told to answer straight away, or is elsewhere.
     """
-    from limbeck.asking import stored_inference
+    from limbeck.asking import asked_inference
 
-    asked = settings.inference if settings is not None else None
-    inference = asked or stored_inference(read_card(Path(student)))
-    if inference.mode == "search":
+    card = read_card(Path(student))
+    if asked_inference(card, settings or Evaluate()).mode == "search":
         raise InputError(
             f"student: {student}: answers induction tasks by searching a rule, which `limbeck "
             "evaluate` does; for what it writes to a question straight away add `--set "

@@ -13,7 +13,7 @@ from limbeck.errors import InputError
 from limbeck.evaluate import evaluate, table
 from limbeck.generate import generate
 from limbeck.induction import query_record, rule_prompt
-from limbeck.inference import Inference
+from limbeck.inference import InferenceChange
 from limbeck.questions import Asked
 from limbeck.teachers import Endpoint
 
@@ -64,10 +64,14 @@ def test_a_student_searches_as_is_stored_with_it(scripted_student, tasks, asked,
 def test_settings_ask_it_otherwise(scripted_student, tasks, asked, tmp_path):
     student = scripted_student(rule_prompt(tasks[0]), "xs[1:]", search=SEARCH)
     out = tmp_path / "out"
-    one = Evaluate(inference=Inference(mode="search", hypotheses=1, temperature=0))
+    one = Evaluate(inference=InferenceChange(mode="search", hypotheses=1, temperature=0))
     summary = evaluate(student, tasks=[asked], output_dir=out, settings=one)
     assert summary.searches["list_functions"].rule_calls == 1
-    direct = Evaluate(inference=Inference(mode="direct"), max_new_tokens=4)
+    exact = Evaluate(inference=InferenceChange(scoring="exact"))
+    summary = evaluate(student, tasks=[asked], output_dir=out, settings=exact)
+    assert summary.decoding["order"] == "search", "what is not named stays as it is stored"
+    assert (summary.decoding["scoring"], summary.decoding["hypotheses"]) == ("exact", 3)
+    direct = Evaluate(inference=InferenceChange(mode="direct"), max_new_tokens=4)
     summary = evaluate(student, tasks=[asked], output_dir=out, settings=direct)
     assert (summary.searches, summary.decoding["order"]) == ({}, "answer-only")
     assert summary.controls["list_functions"]["majority"].questions == 2
@@ -80,7 +84,7 @@ def test_a_student_without_a_search_may_be_asked_to(scripted_student, tasks, ask
         student,
         tasks=[asked],
         output_dir=tmp_path / "out",
-        settings=Evaluate(inference=Inference(mode="search", hypotheses=2)),
+        settings=Evaluate(inference=InferenceChange(mode="search", hypotheses=2)),
     )
     assert summary.tasks["list_functions"].correct == 0
     assert summary.searches["list_functions"].explained == 0
@@ -102,6 +106,7 @@ def test_the_command_line_reaches_the_search(scripted_student, tasks, asked, tmp
     [
         ({"vote": 2, "temperature": 1.0}, r"evaluate\.vote: a search gives one answer"),
         ({"n_samples": 2, "temperature": 1.0}, r"evaluate\.n_samples: a search gives one answer"),
+        ({"inference": {"temperature": 0}}, r"evaluate\.inference\..*several rules repeat one"),
     ],
 )
 def test_what_a_search_has_not_is_refused(
@@ -130,7 +135,7 @@ def test_generate_answers_a_question_only_straight_away(scripted_student, tasks,
     student = scripted_student(rule_prompt(tasks[0]), "xs[1:]", search=SEARCH)
     with pytest.raises(InputError, match=r"by searching a rule.*--set inference.mode=direct"):
         generate(student, [rule_prompt(tasks[0])])
-    direct = Evaluate(inference=Inference(mode="direct"))
+    direct = Evaluate(inference=InferenceChange(mode="direct"))
     [line] = answers(student, [Asked(rule_prompt(tasks[0]))], settings=direct)
     assert line == "xs[1:]"
     with pytest.raises(InputError, match=r"by searching"):
@@ -142,7 +147,7 @@ def test_generate_answers_a_question_only_straight_away(scripted_student, tasks,
 
 def test_settings_of_a_search_have_no_effect_without_one(scripted_student, tasks, asked, tmp_path):
     student = scripted_student(rule_prompt(tasks[0]), "xs")
-    settings = Evaluate(inference=Inference(mode="direct", hypotheses=3), max_new_tokens=2)
+    settings = Evaluate(inference=InferenceChange(mode="direct", hypotheses=3), max_new_tokens=2)
     with pytest.warns(UserWarning, match=r"have no effect on an answer .* straight away"):
         evaluate(student, tasks=[asked], output_dir=tmp_path / "out", settings=settings)
 

@@ -16,7 +16,7 @@ from limbeck.compare.cell import own_recipe, walk_shared
 from limbeck.compare.plan import Cell, Comparison
 from limbeck.compare.workers import Event, Pool
 from limbeck.config import Recipe, Targets, Train
-from limbeck.inference import Inference
+from limbeck.inference import InferenceChange
 from limbeck.recipes.phases import phase_recipes
 from limbeck.report.words import duration
 from limbeck.run import plan, walk
@@ -177,12 +177,12 @@ def _try(
     per_epoch = -(-rows // (at_once * args.gradient_accumulation_steps))
     steps = args.max_steps if args.max_steps > 0 else per_epoch * args.num_train_epochs
     count = min(recipe.evaluate.questions or sys.maxsize, recipe.evaluate.batch_size)
-    inference = recipe.evaluate.inference or recipe.inference
-    if inference.mode == "search":
+    change = recipe.evaluate.inference
+    asked_as = recipe.inference if change is None else change.of(recipe.inference)
+    inference = InferenceChange(mode="direct")
+    if asked_as.mode == "search":
         # A rule of a student that has learned nothing can seldom be read; nobody is to apply it.
-        inference = inference.model_copy(update={"scoring": "exact"})
-    else:
-        inference = Inference()
+        inference = InferenceChange(**{**asked_as.model_dump(), "scoring": "exact"})
     begin = time.perf_counter()
     tried = evaluate(
         student,
