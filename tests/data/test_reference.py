@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from limbeck import _reference
 from limbeck._native import answers_equal, conclusion
 from limbeck._reference import answers
+from limbeck._reference.packing import together
 from limbeck.config import Prepare, check
 from limbeck.prepare import native_config, prepare
 from limbeck.sources import Source
@@ -378,3 +379,9 @@ def test_real_conclusions_are_read_alike(shared: Path) -> None:
             for claim in (concluded or "", record["teacher_answer"]):
                 expected = answers.equal(record["answer"], claim)
                 assert answers_equal(record["answer"], claim) == expected, record["id"]
+
+
+def test_the_twin_ends_a_window_where_the_core_does():
+    """At so many examples, or at 2²⁴ tokens; `window.rs` has the same seventeen."""
+    assert together([1] * 5, 2) == [range(2), range(2, 4), range(4, 5)]
+    assert together([2**20 - 1] * 20, 100) == [range(17), range(17, 20)]

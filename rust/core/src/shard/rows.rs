@@ -16,7 +16,7 @@ const BATCH_ROWS: usize = 1000;
 /// Tokens of a batch, unless one row has more: 640 KB.
 ///
 /// Performance note: what is gathered here is written next, so it should still be in the core's own cache
-/// then. Batches of 10 MB cost the whole pass 6 to 16 % more (medians of seven and nine, three runs, one thread).
+/// then. Batches of 10 MB cost the whole pass 6 to 19 % more (medians of seven and nine, three runs, one thread).
 const BATCH_TOKENS: usize = 1 << 17;
 
 /// Writes rows, example by example.
