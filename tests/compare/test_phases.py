@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,9 @@ import limbeck
 from limbeck.compare.cell import own_recipe, read_spent
 from limbeck.compare.estimate import Trial, walk_trial
 from limbeck.compare.plan import plan_comparison
+from limbeck.config import Evaluate
 from limbeck.errors import InputError
+from limbeck.evaluate import Summary
 from limbeck.recipes.phases import phase_recipes
 from limbeck.run import plan
 
@@ -71,10 +75,21 @@ def test_cells_share_the_student_and_make_their_own_rules(file: Path) -> None:
     assert plan([own_recipe(cells["answer_only"])])[0].name == "prepared"
 
 
-def test_an_arm_with_phases_can_be_tried(file: Path) -> None:
+def test_an_arm_with_phases_is_tried_as_it_is_asked(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("limbeck.evaluate")
+    evaluate, asked = module.evaluate, []
+
+    def watched(*args: Any, settings: Evaluate, **more: Any) -> Summary:
+        asked.append(settings.inference)
+        return evaluate(*args, settings=settings, **more)
+
+    monkeypatch.setattr(module, "evaluate", watched)
     cells = {cell.arm: cell for cell in plan_comparison(file).cells}
     event = walk_trial(Trial(cells["redis"]))
     assert event.done > 0
+    assert (asked[-1].mode, asked[-1].scoring, asked[-1].hypotheses) == ("search", "exact", 2)
 
 
 def test_a_budget_of_tokens_has_no_rule_for_phases(file: Path) -> None:
