@@ -219,12 +219,15 @@ impl<'a> Worker<'a> {
         let fields = self.fields(record, rationale, template)?;
         let sides = Sides::new(record, fields, self.config.pairs)?;
         let shown = sides.shown(self.config)?;
+        let key = sides.key().under(template);
+        if let Some(seen) = self.seen {
+            seen.fetch(key);
+        }
         let concluded = self.concluded(record, rationale);
         let verified = match check_answer(record, concluded) {
             Err(rejection) if self.config.has(Reason::AnswerMismatch) => return Err(rejection),
             checked => checked == Ok(true),
         };
-        let key = sides.key().under(template);
         if self.seen.is_some_and(|seen| seen.was_tokenized(key)) {
             return Ok(State::Duplicate);
         }

@@ -3,6 +3,7 @@
 //! The way of a record: record → filter → template (spans) → tokenize (one span kind
 //! per token) → pack → shard (Arrow), walked by the pipeline. No Python in here.
 
+pub mod ahead;
 pub mod answer;
 pub mod balance;
 pub mod batch;

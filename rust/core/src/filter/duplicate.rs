@@ -3,35 +3,16 @@
 //! Fields are compared by a 128-bit hash: of 10⁹ candidates two different ones collide with a
 //! probability of 10⁻²¹, and the texts need not be kept.
 
-use std::collections::HashSet;
-use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::hashed::ByHash;
+use crate::ahead::Table;
 use crate::record::trimmed;
 
-/// The hash of a candidate's trimmed fields; its lowest bit is free.
-#[derive(Debug, Clone, Copy)]
+/// The hash of a candidate's trimmed fields, but for the lowest bit, which is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key(u128);
-
-/// The free bit of a [`Key`]: whether the candidate was tokenized.
-const TOKENIZED: u128 = 1;
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 | TOKENIZED == other.0 | TOKENIZED
-    }
-}
-
-impl Eq for Key {}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u128(self.0 | TOKENIZED);
-    }
-}
 
 impl Key {
     /// The key of these fields. A rationale that the template does without is `None`.
@@ -46,18 +27,22 @@ impl Key {
             *digest = xxh3_128(trimmed(text).as_bytes()).to_le_bytes();
             length += digest.len();
         }
-        Self(xxh3_128(&digests[..length]))
+        Self::new(xxh3_128(&digests[..length]))
     }
 
     /// The key of the same fields where these stand against them as what is rejected.
     pub fn against(self, answer: &str, rationale: Option<&str>) -> Self {
-        Self(self.0 ^ Self::of("", answer, rationale).0.rotate_left(64))
+        Self::new(self.0 ^ Self::of("", answer, rationale).0.rotate_left(64))
     }
 
     /// The key of the same fields under the template of this number.
     pub fn under(self, template: usize) -> Self {
         // Beside the bits that choose the shard and the free one.
         Self(self.0 ^ (template as u128) << 64)
+    }
+
+    fn new(hash: u128) -> Self {
+        Self(hash & !1)
     }
 }
 
@@ -69,23 +54,27 @@ impl Key {
 #[derive(Debug, Default)]
 pub struct Seen([Mutex<Keys>; SHARDS]);
 
-type Keys = HashSet<Key, ByHash>;
+/// Beside each key whether the candidate was tokenized.
+type Keys = Table<1>;
 
 const SHARDS: usize = 16;
 
 impl Seen {
+    /// Begins to load what the next question for `key` will look at.
+    pub fn fetch(&self, key: Key) {
+        self.shard(key).fetch(key.0);
+    }
+
     /// Whether `key` is new; it is not the next time. `tokenized` tells whether the candidate could
     /// be: its fields pass the template.
     pub fn insert(&self, key: Key, tokenized: bool) -> bool {
-        let flag = if tokenized { TOKENIZED } else { 0 };
-        self.shard(key).insert(Key(key.0 & !TOKENIZED | flag))
+        self.shard(key).insert(key.0, tokenized.into())
     }
 
     /// Whether a candidate with this key was tokenized; all that follow it are duplicates, and
     /// nothing that comes before duplicates in the order of reasons rejects them.
     pub fn was_tokenized(&self, key: Key) -> bool {
-        let shard = self.shard(key);
-        shard.get(&key).is_some_and(|Key(key)| key & TOKENIZED != 0)
+        self.shard(key).get(key.0) == Some(1)
     }
 
     fn shard(&self, key: Key) -> MutexGuard<'_, Keys> {

@@ -124,6 +124,8 @@ struct Scratch {
     user: Text,
     assistant: Text,
     tokens: Tokens,
+    /// Those of a completion that was encoded before its prompt.
+    completion: Tokens,
     encoder: EncoderScratch,
 }
 
@@ -296,21 +298,47 @@ impl Renderer {
         example: &mut Example,
     ) -> Result<(), RenderProblem> {
         let question = Question::of(fields.question, template.prompt_number);
-        if !self.prompts.get(question, example) {
-            let (start, run_start) = (example.ids.len(), example.runs.len());
-            self.plain_prompt(template, fields.question, example)?;
-            let runs = &example.runs[run_start..];
-            self.prompts.insert(question, &example.ids[start..], runs);
-        }
+        self.prompts.fetch(question);
         if template.is_question_only() {
-            return Ok(());
+            return self.plain_prompt(template, question, fields.question, example);
         }
-        example.scratch.text.clear();
-        self.write_completion(template, fields, &mut example.scratch.text);
-        self.side(example).map_err(in_completion)
+        let Scratch {
+            assistant: text,
+            completion: tokens,
+            encoder,
+            ..
+        } = &mut example.scratch;
+        text.clear();
+        self.write_completion(template, fields, text);
+        // The completion first: until it is encoded, memory has brought the prompt.
+        self.prompts.fetch_words(question);
+        let encoded = self.encode(text, encoder, tokens);
+        self.plain_prompt(template, question, fields.question, example)?;
+        encoded.map_err(in_completion)?;
+        let Example { ids, runs, scratch } = example;
+        self.add(&scratch.assistant, &scratch.completion, ids, runs);
+        Ok(())
     }
 
+    /// Appends the prompt of a question, as it is known or new.
     fn plain_prompt(
+        &self,
+        template: &Template,
+        question: Question,
+        text: &str,
+        example: &mut Example,
+    ) -> Result<(), RenderProblem> {
+        if self.prompts.get(question, example) {
+            return Ok(());
+        }
+        let (start, run_start) = (example.ids.len(), example.runs.len());
+        self.new_prompt(template, text, example)?;
+        let (ids, runs) = (&example.ids[start..], &example.runs[run_start..]);
+        self.prompts.insert(question, ids, runs);
+        Ok(())
+    }
+
+    fn new_prompt(
         &self,
         template: &Template,
         question: &str,
@@ -334,24 +362,29 @@ impl Renderer {
         self.side(example).map_err(in_question)
     }
 
-    /// Appends the tokens of the text in the scratch, a prompt or a completion.
+    /// Appends the tokens of the text in the scratch.
     fn side(&self, example: &mut Example) -> Result<(), String> {
-        let Scratch {
-            text,
-            tokens,
-            encoder,
-            ..
-        } = &mut example.scratch;
-        self.encoder
-            .encode(&text.text, &text.literals, Position::Start, encoder, tokens)?;
-        example.ids.extend_from_slice(&tokens.ids);
-        text.runs(
-            0..text.text.len(),
-            tokens,
-            |id| self.encoder.byte_length(id),
-            &mut example.runs,
-        );
+        let Example { ids, runs, scratch } = example;
+        self.encode(&scratch.text, &mut scratch.encoder, &mut scratch.tokens)?;
+        self.add(&scratch.text, &scratch.tokens, ids, runs);
         Ok(())
+    }
+
+    fn encode(
+        &self,
+        text: &Text,
+        scratch: &mut EncoderScratch,
+        tokens: &mut Tokens,
+    ) -> Result<(), String> {
+        self.encoder
+            .encode(&text.text, &text.literals, Position::Start, scratch, tokens)
+    }
+
+    /// Appends the tokens of a whole text with their kinds.
+    fn add(&self, text: &Text, tokens: &Tokens, ids: &mut Vec<u32>, runs: &mut Vec<Run>) {
+        ids.extend_from_slice(&tokens.ids);
+        let whole = 0..text.text.len();
+        text.runs(whole, tokens, |id| self.encoder.byte_length(id), runs);
     }
 
     fn chat(
@@ -367,6 +400,7 @@ impl Renderer {
             assistant,
             tokens,
             encoder,
+            ..
         } = &mut example.scratch;
         for buffer in [&mut *text, &mut *user, &mut *assistant] {
             buffer.clear();

@@ -8,18 +8,19 @@
 //! them after more than 26,000 records: to remember the last few would not help, nor would a memory
 //! for each thread, which sees only its share of them.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Example;
 use super::spans::Run;
-use crate::hashed::ByHash;
+use crate::ahead::{Table, fetch};
 
 const SHARDS: usize = 16;
 /// Words of a shard at most: 4 MiB, in all shards 64 MiB.
 const SHARD_WORDS: usize = 1 << 20;
+/// Of a prompt the counts of its runs and ids, before them.
+const COUNTS: usize = 2;
 
 /// Tokens and kinds by question.
 #[derive(Default)]
@@ -33,16 +34,10 @@ pub(super) struct Question(u128);
 
 #[derive(Default)]
 struct Shard {
-    prompts: HashMap<u128, Prompt, ByHash>,
-    /// The runs of a prompt, two words each, then its ids: together, as memory is slow.
+    /// Where in the words the prompt of a question begins.
+    starts: Table<32>,
+    /// The counts of a prompt, its runs, two words each, then its ids: together, as memory is slow.
     words: Vec<u32>,
-}
-
-/// Where a prompt begins, and how many there are of what.
-struct Prompt {
-    start: u32,
-    runs: u32,
-    ids: u32,
 }
 
 impl Question {
@@ -53,26 +48,39 @@ impl Question {
 }
 
 impl Prompts {
+    /// Begins to load the place of a prompt.
+    pub fn fetch(&self, question: Question) {
+        self.shard(question).starts.fetch(question.0);
+    }
+
+    /// Begins to load a prompt itself, once its place is there.
+    pub fn fetch_words(&self, question: Question) {
+        let shard = self.shard(question);
+        if let Some(start) = shard.starts.get(question.0) {
+            fetch(&shard.words[start as usize]);
+        }
+    }
+
     /// Appends the prompt of a question to an example; `false` where it is not known.
     pub fn get(&self, question: Question, example: &mut Example) -> bool {
         let shard = self.shard(question);
-        let Some(&Prompt { start, runs, ids }) = shard.prompts.get(&question.0) else {
+        let Some(start) = shard.starts.get(question.0) else {
             return false;
         };
-        let words = &shard.words[start as usize..];
-        let (runs, rest) = words.split_at(2 * runs as usize);
+        let (counts, words) = shard.words[start as usize..].split_at(COUNTS);
+        let (runs, rest) = words.split_at(2 * counts[0] as usize);
         let run = |&[kind, tokens]: &[u32; 2]| Run {
             kind: kind as u8,
             tokens,
         };
         example.runs.extend(runs.as_chunks().0.iter().map(run));
-        example.ids.extend_from_slice(&rest[..ids as usize]);
+        example.ids.extend_from_slice(&rest[..counts[1] as usize]);
         true
     }
 
     /// Remembers the prompt of a question.
     pub fn insert(&self, question: Question, ids: &[u32], runs: &[Run]) {
-        let count = 2 * runs.len() + ids.len();
+        let count = COUNTS + 2 * runs.len() + ids.len();
         if count > SHARD_WORDS {
             return;
         }
@@ -81,18 +89,17 @@ impl Prompts {
         // Of what is reserved only what is written takes memory, and nothing is moved as it grows.
         shard.words.reserve_exact(SHARD_WORDS - shard.words.len());
         if shard.words.len() + count > SHARD_WORDS {
-            shard.prompts.clear();
+            shard.starts.clear();
             shard.words.clear();
         }
-        let prompt = Prompt {
-            start: shard.words.len() as u32,
-            runs: runs.len() as u32,
-            ids: ids.len() as u32,
-        };
+        let start = shard.words.len();
+        if !shard.starts.insert(question.0, start as u128) {
+            return;
+        }
         let pair = |run: &Run| [u32::from(run.kind), run.tokens];
+        shard.words.extend([runs.len() as u32, ids.len() as u32]);
         shard.words.extend(runs.iter().flat_map(pair));
         shard.words.extend_from_slice(ids);
-        shard.prompts.insert(question.0, prompt);
     }
 
     fn shard(&self, question: Question) -> MutexGuard<'_, Shard> {
@@ -114,7 +121,7 @@ mod tests {
     #[test]
     fn a_full_shard_forgets_and_goes_on() {
         let prompts = Prompts::default();
-        let question = |number: u32| Question(u128::from(number) * SHARDS as u128);
+        let question = |number: u32| Question((u128::from(number) + 1) << 32);
         for number in 0..100 {
             insert(&prompts, question(number), number, 100_000);
             let run = |kind, tokens| Run { kind, tokens };
@@ -130,7 +137,7 @@ mod tests {
         }
         assert!(!prompts.get(question(0), &mut Example::default()));
         let shard = prompts.shard(question(0));
-        assert!(shard.words.len() <= SHARD_WORDS && shard.prompts.len() <= 10);
+        assert!(shard.words.len() <= SHARD_WORDS);
     }
 
     #[test]
