@@ -80,7 +80,7 @@ def run(
         return
     with watching() as watch:
         page = walk(recipes, watch=watch)
-    out().print(results_table(recipes[0].output_dir))
+    print_whole(results_table(recipes[0].output_dir))
     out().print(f"report: {page}", markup=False)
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from limbeck.cli import app
 from limbeck.report import plots, results_table, tables
 from limbeck.report.collect import Run, collect
 
@@ -140,6 +142,19 @@ def test_the_terminal_shows_the_same_results(demo_run: Path) -> None:
     cost = [f"{training[key]:,}" for key in ("steps", "examples_seen", "tokens_processed")]
     assert ["pst", *cost] in [line[:4] for line in lines]
     assert ["unequal", "budgets:"] in [line[:2] for line in lines]
+
+
+def test_a_narrow_terminal_cuts_nothing_off_what_a_run_found(
+    demo_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    walk = importlib.import_module("limbeck.run")
+    monkeypatch.setattr(walk, "run", lambda _recipes, **_: demo_run / "report.html")
+    done = CliRunner().invoke(app, ["run", f"output_dir={demo_run}"])
+    assert done.exit_code == 0, done.output
+    for shown in ("shuffled_objects", "78.8–88.9", "tokens processed"):
+        assert shown in done.output
+    assert "…" not in done.output
 
 
 @pytest.mark.parametrize("name", ["visible", "report.words", "report.plots", "env"])
