@@ -277,7 +277,7 @@ mod tests {
 
     fn text() -> Vec<u8> {
         (0..200_000_u32)
-            .flat_map(|number| format!("{}\n", number * number % 9973).into_bytes())
+            .flat_map(|number| format!("{}\n", number.wrapping_mul(number) % 9973).into_bytes())
             .collect()
     }
 
