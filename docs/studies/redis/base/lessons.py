@@ -1,8 +1,10 @@
-"""Write what the base of `../kinds.yaml` reads: copy drills, and queries of tasks with their answers.
+"""Write what the base of `../kinds.yaml` reads: copy drills, and queries with their answers.
 
-A drill lists words of random letters and says them again in other orders: all but the first list
-can be copied and nothing of it can be known, so a student learns within minutes to copy words that
-it has never seen. `python docs/studies/redis/base/lessons.py out/lessons.jsonl`
+A drill lists words of random letters and says them again in other orders. Behind its first line
+every word can be copied and none can be guessed, so what is learnt is to copy words never seen
+before.
+
+    python docs/studies/redis/base/lessons.py out/lessons.jsonl
 """
 
 import json
@@ -57,7 +59,7 @@ def queries(name: str, count: int) -> Iterator[dict[str, Any]]:
 
 def main(path: Path) -> None:
     """Write all of them, mixed."""
-    rng = random.Random(SEED)
+    rng = random.Random(SEED)  # noqa: S311 (drills, not keys)
     lessons = [drill(number, rng) for number in range(DRILLS)]
     lessons += [lesson for name, count in TASKS.items() for lesson in queries(name, count)]
     rng.shuffle(lessons)
