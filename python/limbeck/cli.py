@@ -424,8 +424,9 @@ def compare(
     from limbeck.compare.console import comparison_table
     from limbeck.compare.preview import preview
 
-    for line in preview(file, overrides or []):
-        err().print(visible(line, keep="\n"), markup=False)
+    with bar("estimate") as progress:
+        for line in preview(file, overrides or [], progress):
+            err().print(visible(line, keep="\n"), markup=False)
     if dry_run:
         return
     with listening() as listener:

@@ -12,6 +12,7 @@ import pytest
 from limbeck.arguments import arguments
 from limbeck.compare.estimate import Estimate, Trial, checkpoints_judged, walk_trial
 from limbeck.compare.plan import plan_comparison
+from limbeck.compare.preview import preview
 from limbeck.compare.workers import Event
 from limbeck.config import Train, check
 from limbeck.encoder import Encoder, Passage
@@ -47,6 +48,22 @@ def test_a_trial_measures_time_by_steps_and_leaves_only_what_is_shared(
     slow = tried(10)
     assert batches == [2, 2], "one to warm up, one to be timed"
     assert slow.done > short.done + 2000, "some twenty batches of 300 ms"
+
+
+def test_a_preview_tells_which_arm_it_tries_and_leaves_nothing(
+    comparison: Callable[..., Path],
+) -> None:
+    told: list[tuple[int, int, str]] = []
+    file = comparison(seeds=[0])
+    *cells, estimate = preview(file, [], lambda *each: told.append(each))
+    assert [cell.split()[:3] for cell in cells] == [
+        ["to", "do", "answer_only/seed-0"],
+        ["to", "do", "cot/seed-0"],
+    ]
+    assert told == [(0, 2, "trial of answer_only"), (1, 2, "trial of cot")]
+    assert estimate.startswith("estimate, from 6 steps and a batch of answers of each arm: about ")
+    assert "not counted" not in estimate
+    assert not (file.parent / "out").exists()
 
 
 @pytest.mark.parametrize(

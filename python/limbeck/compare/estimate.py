@@ -22,6 +22,7 @@ from limbeck.report.words import duration
 from limbeck.run import plan, walk
 
 if TYPE_CHECKING:
+    from limbeck.stages import Progress
     from limbeck.trainer import DistillConfig
 
 __all__ = ["Estimate", "Trial", "checkpoints_judged", "estimate"]
@@ -75,7 +76,7 @@ class Trial:
         return f"trial of {self.cell.arm}"
 
 
-def estimate(comparison: Comparison, to_do: Sequence[Cell]) -> Estimate:
+def estimate(comparison: Comparison, to_do: Sequence[Cell], progress: Progress) -> Estimate:
     """Try every arm once, in one process, and extrapolate.
 
     Training is timed by its steps, without targets; the encoder of targets by a batch of
@@ -87,6 +88,7 @@ def estimate(comparison: Comparison, to_do: Sequence[Cell]) -> Estimate:
     Args:
         comparison: Its arms are tried at the first seed.
         to_do: The cells to count.
+        progress: Told arms tried, arms in all, and which is being tried.
     """
     arms = list(dict.fromkeys(cell.arm for cell in to_do))
     first = {cell.arm: cell for cell in reversed(comparison.cells)}
@@ -95,8 +97,10 @@ def estimate(comparison: Comparison, to_do: Sequence[Cell]) -> Estimate:
     seconds: dict[str, float] = {}
     failed: dict[str, str] = {}
     try:
-        for arm in arms:
-            pool.start(Trial(first[arm]))
+        for number, arm in enumerate(arms):
+            trial = Trial(first[arm])
+            progress(number, len(arms), trial.name)
+            pool.start(trial)
             while not pool.is_idle:
                 for event in pool.events():
                     if event.error is not None:

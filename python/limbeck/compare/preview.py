@@ -10,16 +10,18 @@ from limbeck.compare.cell import is_finished
 from limbeck.compare.estimate import estimate
 from limbeck.compare.plan import plan_comparison
 from limbeck.compare.schedule import check_cells
+from limbeck.stages import Progress
 
 __all__ = ["preview"]
 
 
-def preview(path: Path, overrides: Sequence[str] = ()) -> Iterator[str]:
+def preview(path: Path, overrides: Sequence[str], progress: Progress) -> Iterator[str]:
     """Yield a line for each cell, then the estimate; nothing is left behind.
 
     Args:
         path: A comparison file.
         overrides: `key.sub=value`.
+        progress: Told arms tried for the estimate, arms in all, and which is being tried.
 
     Raises:
         InputError: As `compare`.
@@ -34,4 +36,4 @@ def preview(path: Path, overrides: Sequence[str] = ()) -> Iterator[str]:
         aside = plan_comparison(path, [*overrides, f"output_dir={directory}"])
         to_do = [cell for cell in aside.cells if cell.name not in finished]
         if to_do:
-            yield str(estimate(aside, to_do))
+            yield str(estimate(aside, to_do, progress))
