@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 
 from limbeck.compare.plan import Settings, plan_comparison
 from limbeck.config import check
-from limbeck.recipes.load import load
 
 STUDIES = Path(__file__).parents[1] / "docs" / "studies"
 FILES = sorted(STUDIES.glob("*/*.yaml"))
@@ -32,22 +30,6 @@ def test_there_are_studies() -> None:
 def test_what_was_run_can_still_be_planned(path: Path, tmp_path: Path) -> None:
     comparison = plan_comparison(path, [f"output_dir={tmp_path}"])
     assert len(comparison.cells) == len(comparison.arms) * len(comparison.settings.seeds)
-
-
-def test_drills_of_the_base_of_kinds_can_be_copied(tmp_path: Path) -> None:
-    folder = STUDIES / "redis" / "base"
-    module = runpy.run_path(str(folder / "lessons.py"))
-    module["TASKS"].update(dict.fromkeys(module["TASKS"], 2))
-    module["main"](tmp_path / "lessons.jsonl")
-    lessons = [json.loads(line) for line in (tmp_path / "lessons.jsonl").open()]
-    drills = [lesson for lesson in lessons if lesson["domain"] == "copy"]
-    assert len(drills) == 8_000
-    assert len(lessons) == 8_000 + 2 * len(module["TASKS"])
-    for drill in drills:
-        words = drill["question"].splitlines()[0].split()
-        assert set(f"{drill['question']} {drill['answer']}".split()) == set(words)
-    [recipe] = load(folder / "base.yaml")
-    assert recipe.data.paths == ("out/lessons.jsonl",)
 
 
 @pytest.mark.parametrize("path", FOUND, ids=name)
