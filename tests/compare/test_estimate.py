@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,32 @@ def test_a_trial_measures_time_by_steps_and_leaves_only_what_is_shared(
     assert slow.done > short.done + 2000, "some twenty batches of 300 ms"
 
 
+class Here:
+    """A pool that works in this process, which has loaded everything already."""
+
+    def __init__(self, processes: int, threads: int) -> None:
+        assert (processes, threads) == (1, 1)
+        self.told: list[Event] = []
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.told
+
+    def start(self, job: Trial) -> None:
+        self.told.append(walk_trial(job))
+
+    def events(self) -> list[Event]:
+        told, self.told = self.told, []
+        return told
+
+    def close(self) -> None:
+        assert self.is_idle
+
+
 def test_a_preview_tells_which_arm_it_tries_and_leaves_nothing(
-    comparison: Callable[..., Path],
+    comparison: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(import_module("limbeck.compare.estimate"), "Pool", Here)
     told: list[tuple[int, int, str]] = []
     file = comparison(seeds=[0])
     *cells, estimate = preview(file, [], lambda *each: told.append(each))
