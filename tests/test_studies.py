@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from limbeck.compare.plan import Settings, plan_comparison
 from limbeck.config import check
+from limbeck.induction.prompts import read_few_shot
+from limbeck.recipes.load import load
 
 STUDIES = Path(__file__).parents[1] / "docs" / "studies"
 FILES = sorted(STUDIES.glob("*/*.yaml"))
@@ -30,6 +33,32 @@ def test_there_are_studies() -> None:
 def test_what_was_run_can_still_be_planned(path: Path, tmp_path: Path) -> None:
     comparison = plan_comparison(path, [f"output_dir={tmp_path}"])
     assert len(comparison.cells) == len(comparison.arms) * len(comparison.settings.seeds)
+
+
+def test_drills_of_the_base_of_kinds_can_be_looked_up(tmp_path: Path) -> None:
+    folder = STUDIES / "redis" / "base"
+    module = runpy.run_path(str(folder / "lessons.py"))
+    module["TASKS"].update(dict.fromkeys(module["TASKS"], 2))
+    module["main"](tmp_path / "lessons.jsonl")
+    lessons = [json.loads(line) for line in (tmp_path / "lessons.jsonl").open()]
+    copies = [lesson for lesson in lessons if lesson["domain"] == "copy"]
+    colours = [lesson for lesson in lessons if lesson["domain"] == "colour"]
+    assert len(copies) == module["COPIES"]
+    assert len(colours) == module["COLOURS"]
+    assert len(lessons) == len(copies) + len(colours) + 2 * len(module["TASKS"])
+    for drill in copies:
+        words = drill["question"].splitlines()[0].split()
+        assert set(f"{drill['question']} {drill['answer']}".split()) == set(words)
+    for drill in colours:
+        asked = read_few_shot(drill["question"])
+        assert asked is not None
+        shown, given = asked
+        meaning = {pair.input: pair.output for pair in shown if " " not in pair.input}
+        assert len(set(meaning.values())) == len(meaning)
+        for phrase, said in (*shown, (given, drill["answer"])):
+            assert said == " ".join(meaning[word] for word in phrase.split())
+    [recipe] = load(folder / "base.yaml")
+    assert recipe.data.paths == ("out/lessons.jsonl",)
 
 
 @pytest.mark.parametrize("path", FOUND, ids=name)

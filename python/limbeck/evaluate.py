@@ -22,7 +22,7 @@ from limbeck.tasks import Question, load
 if TYPE_CHECKING:
     from limbeck.config import Evaluate
 
-__all__ = ["Summary", "TaskSummary", "evaluate", "table"]
+__all__ = ["Summary", "TaskSummary", "evaluate", "questions_of", "table"]
 
 Progress = Callable[[int, int, str], None]
 
@@ -94,7 +94,7 @@ def evaluate(
     if settings.split == "validation":
         questions, held_out = _some(held_out), ()
     else:
-        questions = _questions(tasks, settings.questions, seed)
+        questions = questions_of(tasks, settings, seed=seed)
     asking = Asking(
         student, card, settings, seed=seed, directory=Path(output_dir), progress=progress
     )
@@ -143,11 +143,28 @@ def table(summary: Summary) -> str:
     return "\n".join(lines)
 
 
-def _questions(tasks: Sequence[str], limit: int | None, seed: int) -> list[Question]:
-    """Return the questions of all tasks; of a task that several files hold, each once."""
+def questions_of(tasks: Sequence[str], settings: Evaluate, *, seed: int = 0) -> list[Question]:
+    """Return the tests of all tasks; of a task that several files hold, each once.
+
+    Args:
+        tasks: Tasks or record files, as `limbeck.tasks.load` reads them.
+        settings: How many questions a task, and of which seed.
+        seed: Of the questions, where the settings name none.
+
+    Raises:
+        InputError: None are named, one is unknown, or a record malformed.
+
+    Example:
+        >>> from limbeck.config import Evaluate
+        >>> len(questions_of(["arithmetic", "coin_flip"], Evaluate(questions=3)))
+        6
+    """
     if not tasks:
         raise InputError("tasks: none given; name a generated task or a record file")
-    loaded = [question for task in tasks for question in load(task, limit=limit, seed=seed)]
+    seed = seed if settings.seed is None else settings.seed
+    loaded = [
+        question for task in tasks for question in load(task, limit=settings.questions, seed=seed)
+    ]
     return list({(each.task, each.question, each.answer): each for each in loaded}.values())
 
 

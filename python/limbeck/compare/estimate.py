@@ -80,10 +80,11 @@ def estimate(comparison: Comparison, to_do: Sequence[Cell], progress: Progress) 
     """Try every arm once, in one process, and extrapolate.
 
     Training is timed by its steps, without targets; the encoder of targets by a batch of
-    rationales; answering, also to judge checkpoints, by one batch of a student that has learned
-    nothing yet and so writes as much as it may, which makes it take longest. Arms that find their
-    ways by judges are counted as that many trainings more, without an encoder. Loading and a cell's
-    report are not counted. The memory is the process's own, and what PyTorch took of a GPU.
+    rationales; answering, also to judge checkpoints, by a batch with questions of every task, of a
+    student that has learned nothing yet and so writes as much as it may, which makes it take
+    longest. Arms that find their ways by judges are counted as that many trainings more, without
+    an encoder. Loading and a cell's report are not counted. The memory is the process's own, and
+    what PyTorch took of a GPU.
 
     Args:
         comparison: Its arms are tried at the first seed.
@@ -151,7 +152,7 @@ def _try(
         asked: Whether the student answers the tests, as that of the last phase does.
     """
     from limbeck.arguments import arguments
-    from limbeck.evaluate import evaluate
+    from limbeck.evaluate import evaluate, questions_of
     from limbeck.prepare import Manifest
     from limbeck.tasks import held_out_questions
     from limbeck.train import train
@@ -180,17 +181,22 @@ def _try(
     rows, at_once = Manifest.load(prepared).rows, args.train_batch_size
     per_epoch = -(-rows // (at_once * args.gradient_accumulation_steps))
     steps = args.max_steps if args.max_steps > 0 else per_epoch * args.num_train_epochs
-    count = min(recipe.evaluate.questions or sys.maxsize, recipe.evaluate.batch_size)
     change = recipe.evaluate.inference
     asked_as = recipe.inference if change is None else change.of(recipe.inference)
-    inference = InferenceChange(mode="direct")
+    inference, texts = InferenceChange(mode="direct"), recipe.evaluate.draws
     if asked_as.mode == "search":
         # A rule of a student that has learned nothing can seldom be read; nobody is to apply it.
         inference = InferenceChange(**{**asked_as.model_dump(), "scoring": "exact"})
+        texts *= asked_as.hypotheses
+    # A batch, with questions of every task, as what is asked and answered differs in length.
+    count = min(
+        recipe.evaluate.questions or sys.maxsize,
+        -(-recipe.evaluate.batch_size // (texts * len(recipe.tasks))),
+    )
     begin = time.perf_counter()
     tried = evaluate(
         student,
-        tasks=recipe.tasks[:1],
+        tasks=recipe.tasks,
         output_dir=directory / "evaluate",
         settings=recipe.evaluate.model_copy(
             update={"questions": count, "split": "test", "inference": inference}
@@ -199,7 +205,7 @@ def _try(
     )
     answered = sum(task.questions for task in tried.tasks.values())
     per_question = (time.perf_counter() - begin) / answered
-    tests = (recipe.evaluate.questions or answered) * len(recipe.tasks)
+    tests = len(questions_of(recipe.tasks, recipe.evaluate, seed=recipe.seed))
     at_end = held_out + (tests if asked and recipe.evaluate.split == "test" else 0)
     judged = held_out * checkpoints_judged(args, steps, per_epoch)
     training = steps * per_step + judged * per_question
