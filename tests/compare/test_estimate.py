@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any
 import pytest
 
 from limbeck.arguments import arguments
+from limbeck.asking import Answered, Asking
 from limbeck.compare.estimate import Estimate, Trial, checkpoints_judged, walk_trial
 from limbeck.compare.plan import plan_comparison
 from limbeck.compare.preview import preview
 from limbeck.compare.workers import Event
 from limbeck.config import Train, check
 from limbeck.encoder import Encoder, Passage
+from limbeck.tasks import Question
 
 
 def test_a_trial_measures_time_by_steps_and_leaves_only_what_is_shared(
@@ -49,6 +52,30 @@ def test_a_trial_measures_time_by_steps_and_leaves_only_what_is_shared(
     slow = tried(10)
     assert batches == [2, 2], "one to warm up, one to be timed"
     assert slow.done > short.done + 2000, "some twenty batches of 300 ms"
+
+
+def test_a_trial_answers_a_batch_with_questions_of_every_task(
+    comparison: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a question takes is their mean: twice as many of them take twice as long."""
+    tasks, asked = ["coin_flip", "last_letters"], Counter[str]()
+    ask = Asking.ask
+
+    def slowly(self: Asking, questions: Sequence[Question]) -> Answered:
+        asked.update(question.task for question in questions)
+        time.sleep(0.2 * len(questions))
+        return ask(self, questions)
+
+    monkeypatch.setattr(Asking, "ask", slowly)
+
+    def tried(questions: int) -> Event:
+        asked.clear()
+        settings = {"tasks": tasks, "questions": questions, "batch_size": 4, "max_new_tokens": 4}
+        return walk_trial(Trial(plan_comparison(comparison(evaluate=settings), []).cells[0]))
+
+    some, more = tried(10), tried(40)
+    assert asked == dict.fromkeys(tasks, 2)
+    assert more.done - some.done > 0.8 * 200 * 60
 
 
 class Here:
