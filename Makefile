@@ -37,6 +37,16 @@ setup: $(VENV)/.ready ## Create .venv with the locked development dependencies
 build: setup ## Build the Rust core and install limbeck into .venv
 	maturin develop $(CARGO_PROFILE) --uv --quiet
 
+# For a release: compiled a second time by what the first was seen to do, which takes a while.
+dist/.ready: $(VENV)/.ready Cargo.toml Cargo.lock pyproject.toml $(shell git ls-files rust python/limbeck kernels/limbeck_kernels)
+	rustup component add llvm-tools
+	rm -rf dist
+	maturin build --profile dist --pgo --quiet --out dist
+	touch $@
+
+.PHONY: wheel
+wheel: dist/.ready ## Build the wheel of a release into dist/ (some ten minutes on 2 cores)
+
 .PHONY: demo
 demo: build ## Run the embedded default and print its table and the path of its report
 	limbeck run output_dir=$(OUT)
@@ -106,9 +116,9 @@ fuzz: ## Fuzz parsing, rendering, encoding and packing, each for FUZZ_SECONDS
 	done
 
 .PHONY: bench-prepare
-bench-prepare: setup ## Time preparation beside its rivals and keep the results (Python 3.11; TRL takes its time)
+bench-prepare: dist/.ready ## Time preparation beside its rivals and keep the results (Python 3.11; TRL takes its time)
 	test -x $(BENCH)/bin/python || $(UV) venv --quiet --python 3.11 $(BENCH)
-	$(UV) pip install --quiet --python $(BENCH)/bin/python --requirements benches/requirements-prepare.txt --reinstall-package limbeck .
+	$(UV) pip install --quiet --python $(BENCH)/bin/python --requirements benches/requirements-prepare.txt --reinstall-package limbeck dist/*.whl
 	$(BENCH)/bin/python benches/prepare/run.py
 
 .PHONY: compile-kernels

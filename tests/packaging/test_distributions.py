@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SUFFIXES = {".py", ".pyi", ".typed", ".yaml", ".html", ".css"}
 LOCK = ROOT / "requirements-dev.lock"
+PYPROJECT = ROOT / "pyproject.toml"
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "pyproject.toml").exists() or shutil.which("cargo") is None,
@@ -131,3 +134,14 @@ def test_stub_is_what_the_binary_says(built: Path, tmp_path: Path) -> None:
     call(maturin, "generate-stubs", "--profile", "release", "--quiet", "--out", tmp_path)
     generated = (tmp_path / "limbeck/_native.pyi").read_text("utf-8")
     assert generated == (ROOT / "python/limbeck/_native.pyi").read_text("utf-8")
+
+
+def test_a_release_is_compiled_by_what_the_core_does_in_every_way() -> None:
+    """The command of the instrumented build keeps fewer records by more filters."""
+    [command] = re.findall(r'^pgo-command = "python (.+)"$', PYPROJECT.read_text("utf-8"), re.M)
+    told = call(sys.executable, *command.split(), "0.02")
+    kept = re.findall(r"^(\w+), ([12]) threads: ([\d,]+) of [\d,]+ records kept$", told, re.M)
+    assert [way[:2] for way in kept] == list(product(("none", "default", "every"), "12"))
+    none, _, default, _, every, _ = (int(way[2].replace(",", "")) for way in kept)
+    assert every < default < none
+    assert [way[2] for way in kept[::2]] == [way[2] for way in kept[1::2]]
