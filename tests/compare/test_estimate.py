@@ -57,7 +57,7 @@ def test_a_trial_measures_time_by_steps_and_leaves_only_what_is_shared(
 def test_a_trial_answers_a_batch_with_questions_of_every_task(
     comparison: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a question takes is their mean: twice as many of them take twice as long."""
+    """What a question takes is their mean, and counts once for each that is to be asked."""
     tasks, asked = ["coin_flip", "last_letters"], Counter[str]()
     ask = Asking.ask
 

@@ -21,7 +21,7 @@ LOCK = ROOT / "requirements-dev.lock"
 PYPROJECT = ROOT / "pyproject.toml"
 
 pytestmark = pytest.mark.skipif(
-    not (ROOT / "pyproject.toml").exists() or shutil.which("cargo") is None,
+    not PYPROJECT.exists() or shutil.which("cargo") is None,
     reason="needs the source tree and a Rust toolchain",
 )
 

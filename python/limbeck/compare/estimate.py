@@ -205,8 +205,9 @@ def _try(
     )
     answered = sum(task.questions for task in tried.tasks.values())
     per_question = (time.perf_counter() - begin) / answered
-    tests = len(questions_of(recipe.tasks, recipe.evaluate, seed=recipe.seed))
-    at_end = held_out + (tests if asked and recipe.evaluate.split == "test" else 0)
+    at_end = held_out
+    if asked and recipe.evaluate.split == "test":
+        at_end += len(questions_of(recipe.tasks, recipe.evaluate, seed=recipe.seed))
     judged = held_out * checkpoints_judged(args, steps, per_epoch)
     training = steps * per_step + judged * per_question
     return trainings * training + encoding + at_end * per_question
