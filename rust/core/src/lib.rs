@@ -7,6 +7,7 @@ pub mod ahead;
 pub mod answer;
 pub mod balance;
 pub mod batch;
+mod block;
 pub mod candidate;
 pub mod chat;
 pub mod choice;

@@ -12,6 +12,8 @@
 
 use std::ops::Range;
 
+use crate::block::{BLOCK, Block};
+
 /// One word of a text.
 #[derive(Debug, Clone, Copy)]
 pub struct Word {
@@ -52,8 +54,6 @@ pub fn mix(value: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// Bytes of a bitmap.
-const BLOCK: usize = 64;
 /// Bytes of an integer.
 const STEP: usize = 8;
 
@@ -75,15 +75,9 @@ impl Words {
         let mut word_start = at;
         let mut is_inside = false;
         for block_start in (at..text.len()).step_by(BLOCK) {
-            let rest = &text[block_start..];
-            let (is_word, is_beyond) = match rest.first_chunk() {
-                Some(block) => classes(block),
-                None => {
-                    let mut block = [0; BLOCK];
-                    block[..rest.len()].copy_from_slice(rest);
-                    classes(&block)
-                }
-            };
+            let block = Block::of(&text[block_start..], 0);
+            let is_word = block.letters() | block.digits();
+            let is_beyond = block.beyond_ascii();
             // The bytes before the first one that is beyond ASCII, all if there is none.
             let before = (is_beyond & is_beyond.wrapping_neg()).wrapping_sub(1);
             let mut edges = (is_word ^ (is_word << 1 | u64::from(is_inside))) & before;
@@ -222,29 +216,6 @@ fn power(exponent: usize) -> u64 {
 /// Repeats a byte in an integer.
 const fn every(byte: u8) -> u64 {
     u64::from_le_bytes([byte; STEP])
-}
-
-/// Which bytes are ASCII letters or digits, and which are beyond ASCII; a bit for each byte.
-#[inline]
-fn classes(block: &[u8; BLOCK]) -> (u64, u64) {
-    let (mut words, mut beyonds) = (0, 0);
-    for (step, bytes) in block.as_chunks::<STEP>().0.iter().enumerate() {
-        let bytes = u64::from_le_bytes(*bytes);
-        let low = bytes & every(0x7f);
-        let lower = low | every(0x20);
-        // The highest bit of each byte tells whether it is no less than a bound.
-        let letter = (lower + every(0x80 - b'a')) & !(lower + every(0x7f - b'z'));
-        let digit = (low + every(0x80 - b'0')) & !(low + every(0x7f - b'9'));
-        words |= gather((letter | digit) & !bytes) << (STEP * step);
-        beyonds |= gather(bytes) << (STEP * step);
-    }
-    (words, beyonds)
-}
-
-/// The highest bits of eight bytes.
-#[inline]
-fn gather(bytes: u64) -> u64 {
-    ((bytes >> 7) & every(1)).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
 /// The hash of a word of ASCII letters and digits.

@@ -1,7 +1,7 @@
 //! The files of a prepared directory that `datasets.load_from_disk` and the trainer open.
 
+mod disk;
 mod examples;
-mod flusher;
 mod held_out;
 mod message;
 mod rejected;

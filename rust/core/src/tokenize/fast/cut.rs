@@ -5,8 +5,9 @@
 //! one before it. Where that is not enough (beside an apostrophe, a byte beyond ASCII, in some runs
 //! of white space) the place is *unsure*, and the [`Scanner`] cuts the piece that comes to it.
 
-use super::classes::{BLOCK, Classes};
+use super::classes::Classes;
 use super::split::{Pattern, Scanner};
+use crate::block::BLOCK;
 
 /// Where pieces start in a block, and where one may.
 struct Starts {

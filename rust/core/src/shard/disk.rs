@@ -1,0 +1,220 @@
+//! A file on its way to the disk while more of it is being made.
+//!
+//! A directory is published when its files are on the disk (P7), so writing ends with a wait for it.
+//! Here a thread of its own hands over block after block, past the kernel's cache where the file system
+//! lets it: no copy, no pages to find, nothing left to wait for when the last byte is made.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::thread::{self, JoinHandle};
+
+use xxhash_rust::xxh3::Xxh3Default;
+
+/// Bytes of a block.
+const BLOCK: usize = 1 << 20;
+/// What the memory, the place and the length of a direct write are multiples of, on any disk.
+const ALIGNMENT: usize = 4096;
+/// Blocks that may wait for the thread.
+const WAITING: usize = 2;
+/// Where the kernel's cache is in between: bytes after which the disk is waited for.
+const STEP: usize = 32 << 20;
+
+/// Takes bytes, and hashes them.
+pub struct DiskFile {
+    block: Block,
+    hash: Xxh3Default,
+    /// Gone once the thread has ended.
+    full: Option<SyncSender<Block>>,
+    /// Blocks that are written, to be filled again.
+    written: Receiver<Block>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl DiskFile {
+    /// Creates the file.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let sink = Sink::create(path)?;
+        let (full, to_write) = mpsc::sync_channel(WAITING);
+        let (back, written) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("disk".into())
+            .spawn(move || sink.write_all(&to_write, &back))?;
+        Ok(Self {
+            block: Block::new(),
+            hash: Xxh3Default::new(),
+            full: Some(full),
+            written,
+            thread: Some(thread),
+        })
+    }
+
+    /// Writes what is left; returns the hash of all bytes.
+    pub fn finish(mut self) -> io::Result<u128> {
+        if self.block.filled > 0 {
+            self.hand_over()?;
+        }
+        self.end()?;
+        Ok(self.hash.digest128())
+    }
+
+    fn hand_over(&mut self) -> io::Result<()> {
+        self.hash.update(self.block.bytes());
+        let next = self.written.try_recv().unwrap_or_else(|_| Block::new());
+        let block = std::mem::replace(&mut self.block, next);
+        match self.full.as_ref().map(|full| full.send(block)) {
+            Some(Ok(())) => Ok(()),
+            // It ended before its time.
+            _ => self.end(),
+        }
+    }
+
+    /// Waits for the thread; tells what went wrong.
+    fn end(&mut self) -> io::Result<()> {
+        self.full = None;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => resume_unwind(panic),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Write for DiskFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.block.take(bytes);
+        if self.block.filled == BLOCK {
+            self.hand_over()?;
+        }
+        Ok(count)
+    }
+
+    /// Nothing is promised before the end.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Memory that begins where a direct write may.
+struct Block {
+    memory: Box<[u8]>,
+    start: usize,
+    filled: usize,
+}
+
+impl Block {
+    fn new() -> Self {
+        let memory = vec![0; BLOCK + ALIGNMENT].into_boxed_slice();
+        let start = memory.as_ptr().align_offset(ALIGNMENT);
+        Self {
+            memory,
+            start,
+            filled: 0,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.memory[self.start..self.start + self.filled]
+    }
+
+    /// Takes as many bytes as there is room for; how many.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(BLOCK - self.filled);
+        let at = self.start + self.filled;
+        self.memory[at..at + count].copy_from_slice(&bytes[..count]);
+        self.filled += count;
+        count
+    }
+}
+
+/// The thread's end of the file.
+struct Sink {
+    file: File,
+    is_direct: bool,
+    /// Bytes of the blocks so far.
+    written: u64,
+    /// Bytes in the kernel's cache.
+    unflushed: usize,
+}
+
+impl Sink {
+    /// Past the cache where that can be, else through it.
+    fn create(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        let direct = open_direct(&options, path);
+        let is_direct = direct.is_ok();
+        Ok(Self {
+            // What keeps it from being created at all is told by the other way too.
+            file: direct.or_else(|_| options.open(path))?,
+            is_direct,
+            written: 0,
+            unflushed: 0,
+        })
+    }
+
+    fn write_all(mut self, blocks: &Receiver<Block>, back: &Sender<Block>) -> io::Result<()> {
+        for mut block in blocks {
+            self.write(&block)?;
+            block.filled = 0;
+            // At the end no one asks for it.
+            let _ = back.send(block);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, block: &Block) -> io::Result<()> {
+        if self.is_direct && block.filled < BLOCK {
+            self.go_through_cache()?;
+        }
+        match self.file.write_all(block.bytes()) {
+            // A disk that asks for more than blocks have.
+            Err(fault) if self.is_direct && fault.kind() == io::ErrorKind::InvalidInput => {
+                self.go_through_cache()?;
+                self.file.seek(SeekFrom::Start(self.written))?;
+                self.file.write_all(block.bytes())?;
+            }
+            written => written?,
+        }
+        self.written += block.filled as u64;
+        if !self.is_direct {
+            self.unflushed += block.filled;
+        }
+        if self.unflushed >= STEP {
+            self.unflushed = 0;
+            self.file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    fn go_through_cache(&mut self) -> io::Result<()> {
+        self.is_direct = false;
+        set_buffered(&self.file)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn open_direct(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = rustix::fs::OFlags::DIRECT.bits().cast_signed();
+    options.clone().custom_flags(flags).open(path)
+}
+
+#[cfg(target_os = "linux")]
+fn set_buffered(file: &File) -> io::Result<()> {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    let flags = fcntl_getfl(file)?;
+    Ok(fcntl_setfl(file, flags - OFlags::DIRECT)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_direct(_: &OpenOptions, _: &Path) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_buffered(_: &File) -> io::Result<()> {
+    Ok(())
+}
