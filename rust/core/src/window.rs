@@ -1,5 +1,8 @@
 //! The examples that are packed together, held until there are enough of them.
 
+use std::ops::Range;
+
+use crate::ahead::fetch;
 use crate::balance;
 use crate::config::Packing;
 use crate::pack::Packer;
@@ -77,6 +80,8 @@ enum Way {
 
 /// Tokens of a window at most, but for its last example: 64 MiB of ids, however long examples are.
 const WINDOW_TOKENS: usize = 1 << 24;
+/// Ids in a line of a processor's cache, 64 bytes.
+const IDS_OF_LINE: usize = 16;
 
 /// A bounded number of examples; its memory is used for every window.
 #[derive(Debug)]
@@ -92,21 +97,30 @@ pub struct Window {
 }
 
 /// The examples of a window, in the order in which they came.
+///
+/// Performance note: rows take them in another order, each from memory that no cache holds any more. So
+/// what is known of one stands together, and is loaded while those before it are written.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     ids: Vec<u32>,
     runs: Vec<Run>,
+    examples: Vec<Place>,
+    /// What rows are chosen by: tokens of each example, and its domain.
     lengths: Vec<u32>,
-    /// Where each example's tokens begin.
-    token_starts: Vec<usize>,
-    /// Where each example's runs begin.
-    run_starts: Vec<usize>,
-    example_ids: Vec<i64>,
     domains: Vec<i32>,
-    templates: Vec<i32>,
-    chosen: Vec<u32>,
     /// Of examples whose prompt is written once; empty where none is.
     shared: Vec<Option<Shared>>,
+}
+
+/// Where the tokens of an example are, and the rest of it.
+#[derive(Debug)]
+struct Place {
+    tokens: Range<usize>,
+    runs: Range<usize>,
+    example_id: i64,
+    domain: i32,
+    template: i32,
+    chosen: u32,
 }
 
 impl Window {
@@ -150,10 +164,10 @@ impl Window {
         let rows = self.arrange();
         for index in 0..rows {
             let members = self.row_starts[index] as usize..self.row_starts[index + 1] as usize;
-            let examples = &self.members[members];
-            row(&mut examples
-                .iter()
-                .map(|&example| self.held.packed(example as usize)))?;
+            row(&mut members.map(|at| {
+                self.held.fetch(&self.members[at + 1..]);
+                self.held.packed(self.members[at] as usize)
+            }))?;
         }
         self.held.clear();
         Ok(rows as u64)
@@ -203,47 +217,61 @@ impl Window {
 impl Held {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.lengths.len()
+        self.examples.len()
     }
 
     pub(crate) fn push(&mut self, example: Packed<'_>) {
-        self.token_starts.push(self.ids.len());
+        let (token_start, run_start) = (self.ids.len(), self.runs.len());
         self.ids.extend_from_slice(example.ids);
-        self.run_starts.push(self.runs.len());
         self.runs.extend_from_slice(example.runs);
+        self.examples.push(Place {
+            tokens: token_start..self.ids.len(),
+            runs: run_start..self.runs.len(),
+            example_id: example.example_id,
+            domain: example.domain,
+            template: example.template,
+            chosen: example.chosen,
+        });
         self.lengths.push(example.ids.len() as u32);
-        self.example_ids.push(example.example_id);
         self.domains.push(example.domain);
-        self.templates.push(example.template);
-        self.chosen.push(example.chosen);
     }
 
     pub(crate) fn packed(&self, example: usize) -> Packed<'_> {
-        let start = self.token_starts[example];
-        let tokens = start..start + self.lengths[example] as usize;
-        let run_start = self.run_starts[example];
-        let run_end = self.run_starts.get(example + 1);
+        let place = &self.examples[example];
         Packed {
-            ids: &self.ids[tokens],
-            runs: &self.runs[run_start..run_end.copied().unwrap_or(self.runs.len())],
-            example_id: self.example_ids[example],
-            domain: self.domains[example],
-            template: self.templates[example],
-            chosen: self.chosen[example],
+            ids: &self.ids[place.tokens.clone()],
+            runs: &self.runs[place.runs.clone()],
+            example_id: place.example_id,
+            domain: place.domain,
+            template: place.template,
+            chosen: place.chosen,
             shared: self.shared.get(example).copied().flatten(),
+        }
+    }
+
+    /// Begins to load the tokens of the first of these examples, and what is known of the second.
+    fn fetch(&self, examples: &[u32]) {
+        if let Some(&example) = examples.first() {
+            let place = &self.examples[example as usize];
+            let lines = self.ids[place.tokens.clone()].chunks(IDS_OF_LINE);
+            lines.for_each(|line| fetch(&line[0]));
+            self.runs[place.runs.clone()]
+                .first()
+                .iter()
+                .copied()
+                .for_each(fetch);
+        }
+        if let Some(&example) = examples.get(1) {
+            fetch(&self.examples[example as usize]);
         }
     }
 
     fn clear(&mut self) {
         self.ids.clear();
         self.runs.clear();
-        self.run_starts.clear();
+        self.examples.clear();
         self.lengths.clear();
-        self.token_starts.clear();
-        self.example_ids.clear();
         self.domains.clear();
-        self.templates.clear();
-        self.chosen.clear();
         self.shared.clear();
     }
 }

@@ -17,8 +17,9 @@ use xxhash_rust::xxh3::Xxh3Default;
 const BLOCK: usize = 1 << 20;
 /// What the memory, the place and the length of a direct write are multiples of, on any disk.
 const ALIGNMENT: usize = 4096;
-/// Blocks that may wait for the thread.
-const WAITING: usize = 2;
+/// Blocks that may wait for the thread: the rows of a window come all at once, and are on their way while
+/// the next window is made.
+const WAITING: usize = 16;
 /// Where the kernel's cache is in between: bytes after which the disk is waited for.
 const STEP: usize = 32 << 20;
 

@@ -1,14 +1,14 @@
 //! `validation.jsonl`: the records that are held out, as records again; absent where there are none.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::disk::DiskFile;
 use crate::error::{Error, Result};
 
 /// Writes lines in the order in which they come.
 pub struct HeldOutWriter {
-    file: Option<BufWriter<File>>,
+    file: Option<DiskFile>,
     path: PathBuf,
 }
 
@@ -28,7 +28,7 @@ impl HeldOutWriter {
         }
         let file = match self.file.take() {
             Some(file) => file,
-            None => BufWriter::new(File::create(&self.path).map_err(Error::io(&self.path))?),
+            None => DiskFile::create(&self.path).map_err(Error::io(&self.path))?,
         };
         self.file
             .insert(file)
@@ -38,9 +38,9 @@ impl HeldOutWriter {
 
     /// Ends the file.
     pub fn finish(self) -> Result<()> {
-        match self.file {
-            Some(mut file) => file.flush().map_err(Error::io(&self.path)),
-            None => Ok(()),
+        if let Some(file) = self.file {
+            file.finish().map_err(Error::io(&self.path))?;
         }
+        Ok(())
     }
 }

@@ -1,11 +1,11 @@
 //! `rejected.jsonl`: for each rejected candidate where it stands and why.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::disk::DiskFile;
 use crate::error::{Error, Result};
 
 /// One line of the file.
@@ -32,16 +32,15 @@ pub struct RejectedLine<'a> {
 
 /// Writes lines in the order in which they come.
 pub struct RejectedWriter {
-    file: BufWriter<File>,
+    file: DiskFile,
     path: PathBuf,
 }
 
 impl RejectedWriter {
     /// Creates the file.
     pub fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).map_err(Error::io(path))?;
         Ok(Self {
-            file: BufWriter::new(file),
+            file: DiskFile::create(path).map_err(Error::io(path))?,
             path: path.to_owned(),
         })
     }
@@ -55,7 +54,8 @@ impl RejectedWriter {
     }
 
     /// Ends the file.
-    pub fn finish(mut self) -> Result<()> {
-        self.file.flush().map_err(Error::io(&self.path))
+    pub fn finish(self) -> Result<()> {
+        self.file.finish().map_err(Error::io(&self.path))?;
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, MatchKind};
+use smallvec::SmallVec;
 use tokenizers::{AddedToken, NormalizedString, Token, normalizer};
 
 /// A token that is matched as a whole.
@@ -37,6 +38,8 @@ impl Pattern {
 
 /// A stretch of a text: an added token, or text between them.
 pub(super) type Piece = (Option<u32>, Range<usize>);
+/// The pieces of a text: of most, few enough to need no allocation.
+pub(super) type Pieces = SmallVec<[Piece; 4]>;
 /// What `PreTokenizedString::split` takes.
 pub(super) type Split = (NormalizedString, Option<Vec<Token>>);
 
@@ -44,13 +47,9 @@ pub(super) type Split = (NormalizedString, Option<Vec<Token>>);
 pub(super) struct Matcher {
     patterns: Vec<Pattern>,
     automaton: Option<AhoCorasick>,
-    /// Whether a pattern begins with the byte.
-    starts: [bool; 256],
+    /// The bytes with which patterns begin.
+    starts: Vec<u8>,
 }
-
-/// A window of at most this many bytes is first asked for a byte that a pattern begins with:
-/// most literals of a template have none, and to start the automaton costs more.
-const SHORT: usize = 64;
 
 impl Matcher {
     pub fn new(patterns: Vec<Pattern>) -> Result<Self, aho_corasick::BuildError> {
@@ -65,12 +64,10 @@ impl Matcher {
                     .build(texts)?,
             )
         };
-        let mut starts = [false; 256];
-        for pattern in &patterns {
-            if let Some(&first) = pattern.text.as_bytes().first() {
-                starts[usize::from(first)] = true;
-            }
-        }
+        let first = |pattern: &Pattern| pattern.text.as_bytes().first().copied();
+        let mut starts: Vec<u8> = patterns.iter().filter_map(first).collect();
+        starts.sort_unstable();
+        starts.dedup();
         Ok(Self {
             patterns,
             automaton,
@@ -83,6 +80,18 @@ impl Matcher {
         self.automaton.is_none()
     }
 
+    /// Whether a pattern may begin in a text. Most have none, and to start the automaton costs more.
+    fn may_begin(&self, text: &str) -> bool {
+        let text = text.as_bytes();
+        match *self.starts {
+            [] => false,
+            [one] => memchr::memchr(one, text).is_some(),
+            [one, two] => memchr::memchr2(one, two, text).is_some(),
+            [one, two, three] => memchr::memchr3(one, two, three, text).is_some(),
+            _ => true,
+        }
+    }
+
     /// Cuts `text` at the accepted patterns inside `windows`, which are sorted; the pieces
     /// cover the text.
     pub fn cut(
@@ -90,16 +99,15 @@ impl Matcher {
         text: &str,
         windows: &[Range<usize>],
         accepts: impl Fn(&Pattern, &Range<usize>) -> bool,
-    ) -> Vec<Piece> {
-        let mut pieces = Vec::new();
+    ) -> Pieces {
+        let mut pieces = Pieces::new();
         let mut done = 0;
         for window in windows {
             let Some(automaton) = &self.automaton else {
                 break;
             };
             let inside = &text[window.clone()];
-            let begins = |byte: u8| self.starts[usize::from(byte)];
-            if inside.len() <= SHORT && !inside.bytes().any(begins) {
+            if !self.may_begin(inside) {
                 continue;
             }
             for found in automaton.find_iter(inside) {

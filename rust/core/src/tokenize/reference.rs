@@ -12,7 +12,7 @@ use tokenizers::{
     PreTokenizer, Tokenizer,
 };
 
-use super::control::{self, Piece};
+use super::control::{self, Piece, Pieces};
 use super::encoder::{Added, Position};
 use super::parts::{self, Parts};
 use super::tokens::Tokens;
@@ -49,7 +49,7 @@ impl Reference {
         &self,
         added: &Added,
         text: &str,
-        outer: Vec<Piece>,
+        outer: Pieces,
         literals: &[Range<usize>],
         position: Position,
         tokens: &mut Tokens,
