@@ -67,7 +67,7 @@ pub struct Rendered {
     /// What `near_duplicate` says, if it comes to that.
     pub near: Option<NearLookup>,
     /// What `over_cap` compares.
-    pub cap: Option<CapKey>,
+    pub cap: Option<Box<CapKey>>,
     /// What the template says to it.
     pub accepted: Accepted,
     /// Whether its answer was found to be what the rationale concludes.

@@ -79,18 +79,19 @@ impl<'a> Worker<'a> {
         // A question without an answer judges no student.
         let marked = labelled && values.as_ref().is_ok_and(|each| is_marked(each, split));
         let split = if marked { VALIDATION } else { split };
-        let record = match values.and_then(|values| Record::new(values, split, labelled)) {
-            Ok(Some(record)) if self.hold_out(marked, &record, batch) => return,
+        let made = values.and_then(|values| Record::new(values, split, labelled));
+        let record = match &made {
+            Ok(Some(record)) if self.hold_out(marked, record, batch) => return,
             Ok(Some(record)) => record,
             Ok(None) => {
                 batch.other_split += 1;
                 return;
             }
-            Err(fault) => return malformed(place, &fault, batch),
+            Err(fault) => return malformed(place, fault, batch),
         };
-        match self.templates_of(&record) {
+        match self.templates_of(record) {
             Ok(templates) => {
-                templates.for_each(|template| self.candidates(place, &record, template, batch))
+                templates.for_each(|template| self.candidates(place, record, template, batch))
             }
             Err(fault) => malformed(place, &fault, batch),
         }
@@ -268,7 +269,7 @@ impl<'a> Worker<'a> {
                     tokens_by_kind[usize::from(run.kind)] += run.tokens;
                 }
                 if checked.is_ok() {
-                    cap = self.plan.cap_key(&texts, &mut self.desk);
+                    cap = self.plan.cap_key(&texts, &mut self.desk).map(Box::new);
                 }
                 checked.map(|()| start..end)
             }

@@ -168,7 +168,7 @@ impl<'a> Collector<'a> {
                         chosen: rendered.chosen,
                     };
                     match &mut self.choice {
-                        Some(choice) => choice.add(&aside, rendered.cap)?,
+                        Some(choice) => choice.add(&aside, rendered.cap.as_deref().copied())?,
                         None => self.keep(&aside)?,
                     }
                 }

@@ -63,7 +63,7 @@ pub struct Judged {
 #[derive(Debug)]
 pub enum NearLookup {
     /// Nothing near is among the first ones, as many as are given; the collector knows the others.
-    Pending(NearKey, u32),
+    Pending(Box<NearKey>, u32),
     /// The first one that is near enough, of which the collector will find the same.
     Found(Near),
 }
@@ -160,7 +160,7 @@ impl Plan {
                     near = Some(NearLookup::Found(found));
                     break;
                 }
-                near = key.map(|key| NearLookup::Pending(key, compared));
+                near = key.map(|key| NearLookup::Pending(Box::new(key), compared));
             } else if let Err(rejection) = check(step, texts, desk) {
                 let rejection = Some(rejection);
                 return Judged { near, rejection };

@@ -16,8 +16,9 @@ use crate::record::{FIELDS, Fault, Value, Values};
 pub fn values(line: &[u8]) -> Result<Values<'_>, Fault> {
     let line = std::str::from_utf8(line)
         .map_err(|fault| Fault::line(format!("not UTF-8 (byte {})", fault.valid_up_to() + 1)))?;
-    match plain::values(line) {
-        Some(values) => Ok(values),
+    let mut values = Values::default();
+    match plain::read(line, &mut values) {
+        Some(()) => Ok(values),
         None => parsed(line),
     }
 }

@@ -14,9 +14,8 @@ use serde_json::from_str;
 use crate::block::{BLOCK, Block};
 use crate::record::{FIELDS, Value, Values};
 
-/// The values of a line that is an object of strings, each known field once; else `None`.
-pub fn values(line: &str) -> Option<Values<'_>> {
-    let mut values = Values::default();
+/// Reads the values of a line that is an object of strings, each known field once; of any other `None`.
+pub fn read<'l>(line: &'l str, values: &mut Values<'l>) -> Option<()> {
     let mut rest = Rest::new(line.trim_ascii_end());
     rest.expect(b'{')?;
     loop {
@@ -37,7 +36,7 @@ pub fn values(line: &str) -> Option<Values<'_>> {
         }
     }
     // Control characters are white space between the parts, or faults: rare either way.
-    (rest.next().is_none() && !rest.has_controls).then_some(values)
+    (rest.next().is_none() && !rest.has_controls).then_some(())
 }
 
 /// A line from some byte on.
@@ -166,6 +165,11 @@ mod tests {
 
     use super::*;
     use crate::read::json::parsed;
+
+    fn values(line: &str) -> Option<Values<'_>> {
+        let mut values = Values::default();
+        read(line, &mut values).map(|()| values)
+    }
 
     #[test]
     fn strings_are_read_and_the_rest_is_left() {
