@@ -118,7 +118,7 @@ fuzz: ## Fuzz parsing, rendering, encoding and packing, each for FUZZ_SECONDS
 .PHONY: bench-prepare
 bench-prepare: dist/.ready ## Time preparation beside its rivals and keep the results (Python 3.11; TRL takes its time)
 	test -x $(BENCH)/bin/python || $(UV) venv --quiet --python 3.11 $(BENCH)
-	$(UV) pip install --quiet --python $(BENCH)/bin/python --requirements benches/requirements-prepare.txt --reinstall-package limbeck dist/*.whl
+	$(UV) pip install --quiet --compile-bytecode --python $(BENCH)/bin/python --requirements benches/requirements-prepare.txt --reinstall-package limbeck dist/*.whl
 	$(BENCH)/bin/python benches/prepare/run.py
 
 .PHONY: compile-kernels

@@ -125,7 +125,7 @@ struct Scratch {
     user: Text,
     assistant: Text,
     tokens: Tokens,
-    /// Those of a completion that was encoded before its prompt.
+    /// Those of a completion, which is encoded while its prompt is on its way from memory.
     completion: Tokens,
     encoder: EncoderScratch,
 }

@@ -29,8 +29,6 @@ impl Renderer {
         } = &mut example.scratch;
         text.clear();
         self.write_completion(template, fields, text);
-        // The completion first: until it is encoded, memory has brought the prompt.
-        self.prompts.fetch_words(question);
         let encoded = self.encode(text, encoder, tokens);
         self.plain_prompt(template, question, fields.question, example)?;
         encoded.map_err(in_completion)?;

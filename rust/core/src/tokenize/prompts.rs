@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::Example;
 use super::spans::Run;
-use crate::ahead::{Table, fetch};
+use crate::ahead::Table;
 
 const SHARDS: usize = 16;
 /// Words of a shard at most: 4 MiB, in all shards 64 MiB.
@@ -51,14 +51,6 @@ impl Prompts {
     /// Begins to load the place of a prompt.
     pub fn fetch(&self, question: Question) {
         self.shard(question).starts.fetch(question.0);
-    }
-
-    /// Begins to load a prompt itself, once its place is there.
-    pub fn fetch_words(&self, question: Question) {
-        let shard = self.shard(question);
-        if let Some(start) = shard.starts.get(question.0) {
-            fetch(&shard.words[start as usize]);
-        }
     }
 
     /// Appends the prompt of a question to an example; `false` where it is not known.
