@@ -37,7 +37,10 @@ pub struct DiskFile {
 impl DiskFile {
     /// Creates the file.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let sink = Sink::create(path)?;
+        Self::of(Sink::create(path)?)
+    }
+
+    fn of(sink: Sink) -> io::Result<Self> {
         let (full, to_write) = mpsc::sync_channel(WAITING);
         let (back, written) = mpsc::channel();
         let thread = thread::Builder::new()
@@ -80,6 +83,14 @@ impl DiskFile {
             Some(Err(panic)) => resume_unwind(panic),
             None => Ok(()),
         }
+    }
+}
+
+impl Drop for DiskFile {
+    /// What is left behind by an error is removed next, and no thread is to write to it then.
+    fn drop(&mut self) {
+        self.full = None;
+        drop(self.thread.take().map(JoinHandle::join));
     }
 }
 
@@ -218,4 +229,69 @@ fn open_direct(_: &OpenOptions, _: &Path) -> io::Result<File> {
 #[cfg(not(target_os = "linux"))]
 fn set_buffered(_: &File) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use xxhash_rust::xxh3::xxh3_128;
+
+    use super::*;
+
+    const LENGTHS: [usize; 6] = [0, 5, BLOCK - 1, BLOCK, 2 * BLOCK + 7, 20 * BLOCK];
+
+    fn check(lengths: &[usize], sink: impl Fn(&Path) -> Sink) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        for &length in lengths {
+            let bytes: Vec<u8> = (0..length).map(|at| (at * 31 >> 5) as u8).collect();
+            let mut file = DiskFile::of(sink(&path)).unwrap();
+            for part in bytes.chunks(100_003) {
+                file.write_all(part).unwrap();
+            }
+            assert_eq!(file.finish().unwrap(), xxh3_128(&bytes));
+            assert!(fs::read(&path).unwrap() == bytes, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_there_and_hashed() {
+        check(&LENGTHS, |path| Sink::create(path).unwrap());
+    }
+
+    #[test]
+    fn the_same_without_direct_writes() {
+        check(&LENGTHS, |path| Sink {
+            file: File::create(path).unwrap(),
+            is_direct: false,
+            written: 0,
+            unflushed: STEP - 1,
+        });
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_block_that_the_disk_refuses_goes_through_the_cache() {
+        check(&LENGTHS[3..], |path| {
+            let mut sink = Sink::create(path).unwrap();
+            if sink.file.write(&[0]).is_ok() {
+                // A file system that takes any write.
+                return Sink::create(path).unwrap();
+            }
+            // As after a write that ended where no direct one may begin.
+            sink.file.seek(SeekFrom::Start(1)).unwrap();
+            sink
+        });
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_told() {
+        let mut file = DiskFile::create(Path::new("/dev/full")).unwrap();
+        let block = vec![0; BLOCK];
+        let written = (0..=2 * WAITING).try_for_each(|_| file.write_all(&block));
+        let fault = written.and_then(|()| file.finish()).unwrap_err();
+        assert_eq!(fault.kind(), io::ErrorKind::StorageFull);
+    }
 }
