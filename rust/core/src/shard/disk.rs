@@ -245,7 +245,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         for &length in lengths {
-            let bytes: Vec<u8> = (0..length).map(|at| (at * 31 >> 5) as u8).collect();
+            let bytes: Vec<u8> = (0..length).map(|at| (at * 31 % 251) as u8).collect();
             let mut file = DiskFile::of(sink(&path)).unwrap();
             for part in bytes.chunks(100_003) {
                 file.write_all(part).unwrap();
