@@ -82,6 +82,8 @@ enum Way {
 const WINDOW_TOKENS: usize = 1 << 24;
 /// Ids in a line of a processor's cache, 64 bytes.
 const IDS_OF_LINE: usize = 16;
+/// Lines of an example that are loaded ahead; the processor sees by itself that the others follow.
+const LINES_AHEAD: usize = 64;
 
 /// A bounded number of examples; its memory is used for every window.
 #[derive(Debug)]
@@ -251,18 +253,18 @@ impl Held {
 
     /// Begins to load the tokens of the first of these examples, and what is known of the second.
     fn fetch(&self, examples: &[u32]) {
-        if let Some(&example) = examples.first() {
-            let place = &self.examples[example as usize];
-            let lines = self.ids[place.tokens.clone()].chunks(IDS_OF_LINE);
-            lines.for_each(|line| fetch(&line[0]));
-            self.runs[place.runs.clone()]
-                .first()
-                .iter()
-                .copied()
-                .for_each(fetch);
+        let mut examples = examples
+            .iter()
+            .map(|&example| &self.examples[example as usize]);
+        if let Some(next) = examples.next() {
+            let lines = self.ids[next.tokens.clone()].chunks(IDS_OF_LINE);
+            lines.take(LINES_AHEAD).for_each(|line| fetch(&line[0]));
+            if let Some(run) = self.runs[next.runs.clone()].first() {
+                fetch(run);
+            }
         }
-        if let Some(&example) = examples.get(1) {
-            fetch(&self.examples[example as usize]);
+        if let Some(after) = examples.next() {
+            fetch(after);
         }
     }
 
