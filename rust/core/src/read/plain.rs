@@ -3,9 +3,9 @@
 //! What is not that (numbers, lists, nulls, faults of any kind) is left to the parser in `json`,
 //! which says the same of a line of strings: a test holds the two together.
 //!
-//! Performance note: a record of the corpus has eleven escapes, so to call for the next one (`memchr`) and
-//! to look for control characters in a line of its own took 7 % of the samples of one thread. Here 64
-//! bytes are looked at once, for both.
+//! Performance note: a record of the corpus has eleven escapes. With a call (`memchr`) for the next of them and
+//! a look of its own for control characters the pass took 1.08 s, with 64 bytes looked at once for both
+//! 1.03 s (default filters, one thread, lower thirds of twelve rounds in turns).
 
 use std::borrow::Cow;
 

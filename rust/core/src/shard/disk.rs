@@ -81,7 +81,8 @@ impl DiskFile {
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
             Some(Err(panic)) => resume_unwind(panic),
-            None => Ok(()),
+            // What went wrong was told; nothing that comes after makes the file whole.
+            None => Err(io::Error::other("an earlier write failed")),
         }
     }
 }
@@ -290,8 +291,10 @@ mod tests {
     fn a_full_disk_is_told() {
         let mut file = DiskFile::create(Path::new("/dev/full")).unwrap();
         let block = vec![0; BLOCK];
-        let written = (0..=2 * WAITING).try_for_each(|_| file.write_all(&block));
-        let fault = written.and_then(|()| file.finish()).unwrap_err();
-        assert_eq!(fault.kind(), io::ErrorKind::StorageFull);
+        // More blocks than may wait, so that one of them hears of it.
+        let mut write = || (0..=2 * WAITING).try_for_each(|_| file.write_all(&block));
+        assert_eq!(write().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert!(write().is_err());
+        assert!(file.finish().is_err());
     }
 }

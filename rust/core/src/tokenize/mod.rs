@@ -125,7 +125,7 @@ struct Scratch {
     user: Text,
     assistant: Text,
     tokens: Tokens,
-    /// Those of a completion, which is encoded while its prompt is on its way from memory.
+    /// Those of a completion; it is encoded before its prompt, whose place is loaded meanwhile.
     completion: Tokens,
     encoder: EncoderScratch,
 }
