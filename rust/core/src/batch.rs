@@ -5,7 +5,6 @@ use std::ops::Range;
 use crate::choice::CapKey;
 use crate::filter::{Key, NearLookup, Rejection, Trial};
 use crate::read::Place;
-use crate::template::SpanKind;
 use crate::tokenize::Run;
 
 /// The candidates of one chunk; their texts and tokens lie in shared buffers that are reused.
@@ -80,8 +79,6 @@ pub struct Rendered {
     pub runs: Range<usize>,
     /// Of a pair, how many of the tokens are what is chosen; 0 of a single example.
     pub chosen: u32,
-    /// Tokens of each span kind.
-    pub tokens_by_kind: [u32; SpanKind::ALL.len()],
     /// The record's domain, in the batch's text.
     pub domain: Option<Range<usize>>,
     /// The rationale, in the batch's text, where it is to be stored.

@@ -16,7 +16,6 @@ use crate::input::Input;
 use crate::pair::Sides;
 use crate::read::{Chunk, Place};
 use crate::record::{Fault, Record, Values, WAY, trimmed};
-use crate::template::SpanKind;
 use crate::tokenize::{Example, Fields, RenderProblem, Renderer};
 
 /// One thread's means to work on chunks.
@@ -241,7 +240,6 @@ impl<'a> Worker<'a> {
             Some(NearLookup::Found(near)) => Some(near.rejection()),
             _ => rejection,
         };
-        let mut tokens_by_kind = [0; SpanKind::ALL.len()];
         let mut cap = None;
         let mut accepted = Accepted::Unasked;
         let mut chosen = 0;
@@ -265,9 +263,6 @@ impl<'a> Worker<'a> {
                 if checked.is_err() {
                     self.example.truncate(start, run_start);
                 }
-                for run in &self.example.runs[run_start..] {
-                    tokens_by_kind[usize::from(run.kind)] += run.tokens;
-                }
                 if checked.is_ok() {
                     cap = self.plan.cap_key(&texts, &mut self.desk).map(Box::new);
                 }
@@ -287,7 +282,6 @@ impl<'a> Worker<'a> {
             tokens,
             runs: run_start..self.example.runs.len(),
             chosen,
-            tokens_by_kind,
             domain: domain.map(|text| batch.store(text)),
             rationale: shown
                 .chosen

@@ -107,7 +107,7 @@ impl<'a> Collector<'a> {
             templates: config.template_names().collect(),
             writers,
             earlier,
-            choice: Choice::new(config, directory)?,
+            choice: Choice::new(config, directory),
             trials: config.dry_run.then(|| Trials::new(config, plan)),
             window: Window::new(config.packing, config.packing_window, config.max_length),
             domain_numbers: HashMap::new(),
@@ -162,7 +162,6 @@ impl<'a> Collector<'a> {
                         rationale: stored(&rendered.rationale),
                         verified: rendered.verified,
                         text_bytes: rendered.text_bytes,
-                        tokens_by_kind: rendered.tokens_by_kind,
                         ids: &batch.ids[tokens],
                         runs: &batch.runs[rendered.runs.clone()],
                         chosen: rendered.chosen,
@@ -252,9 +251,8 @@ impl<'a> Collector<'a> {
         counts.kept += 1;
         counts.unverified += u64::from(!kept.verified);
         self.totals.bytes_kept += kept.text_bytes;
-        let totals = self.totals.tokens.0.iter_mut();
-        for (total, &count) in totals.zip(&kept.tokens_by_kind) {
-            *total += u64::from(count);
+        for run in kept.runs {
+            self.totals.tokens.0[usize::from(run.kind)] += u64::from(run.tokens);
         }
         let domain = kept.domain.map_or(-1, |name| self.domain_number(name));
         if let Some(writers) = &mut self.writers {

@@ -6,6 +6,7 @@ use crate::ahead::fetch;
 use crate::balance;
 use crate::config::Packing;
 use crate::pack::Packer;
+use crate::room::room;
 use crate::tokenize::Run;
 use crate::trie::{self, Shared};
 
@@ -137,7 +138,11 @@ impl Window {
         Self {
             size,
             way,
-            held: Held::default(),
+            held: Held {
+                // Nothing is moved as it grows.
+                ids: room(WINDOW_TOKENS),
+                ..Held::default()
+            },
             order: Vec::new(),
             row_of: Vec::new(),
             row_starts: Vec::new(),

@@ -1,7 +1,8 @@
 //! The choice among candidates that could all be kept: `over_cap`, then `not_sampled`.
 //!
 //! Both need every candidate before they can keep one. So, when either is on, what would be kept is put
-//! aside in a file of the draft directory, in input order, and taken up again when it is decided.
+//! aside in input order, in memory as far as it fits and then in a file of the draft directory, and
+//! taken up again when it is decided.
 
 mod cap;
 mod mixture;
@@ -25,19 +26,19 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// The choice that `config` asks for, if it does; the file is made in `directory`.
+    /// The choice that `config` asks for, if it does; its file is made in `directory`, if it needs one.
     ///
     /// Without a directory the tokens themselves are not kept, only how many there are.
-    pub fn new(config: &Config, directory: Option<&Path>) -> Result<Option<Self>> {
+    pub fn new(config: &Config, directory: Option<&Path>) -> Option<Self> {
         let (cap, mixture) = (Self::cap(config), Mixture::new(&config.inputs, config.seed));
         if cap.is_none() && mixture.is_none() {
-            return Ok(None);
+            return None;
         }
-        Ok(Some(Self {
+        Some(Self {
             cap,
             mixture,
-            spill: Spill::create(directory)?,
-        }))
+            spill: Spill::new(directory),
+        })
     }
 
     /// The cap of `config`, of nothing yet.

@@ -44,7 +44,7 @@ pub fn check(candidate: &Leaky<'_>) -> Result<(), Rejection> {
     };
     // A sentence and a conclusion end where no word goes on.
     let wanted = told.within(&sentence);
-    if wanted.len() >= SENTENCE_WORDS && asked.holds(wanted) {
+    if wanted.len() >= SENTENCE_WORDS && asked.holds(wanted.len(), told.run(wanted)) {
         let sentence = rationale[sentence].trim();
         return fault(format!("holds the rationale's conclusion {sentence:?}"));
     }

@@ -15,11 +15,16 @@
 
 use std::sync::{PoisonError, RwLock};
 
+use smallvec::SmallVec;
+
 use super::minhash::Sketch;
 use super::near::{Near, NearDuplicate, NearKey};
+use crate::ahead::fetch;
 
 /// Candidates with the same band that are compared at most; more share a phrase, not a text.
 const COMPARED: usize = 4;
+/// Of most recipes all that are compared with one.
+const ALIKE: usize = 24;
 
 /// The keys of all candidates that were kept so far; may be shared between threads.
 #[derive(Debug)]
@@ -33,6 +38,12 @@ impl NearIndex {
             bands: (0..options.bands).map(|_| Band::default()).collect(),
             known: Chunked::default(),
         }))
+    }
+
+    /// Begins to load what [`find`](Self::find) will look at.
+    pub fn fetch(&self, key: &NearKey) {
+        let index = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        index.fetch(key);
     }
 
     /// The first candidate that is near enough; `compared` becomes the number of those known, where
@@ -71,25 +82,29 @@ struct Known {
 }
 
 impl Index {
+    fn fetch(&self, key: &NearKey) {
+        for (band, &hash) in self.bands.iter().zip(key.bands.as_slice()) {
+            fetch(&band.slots[band.home(hash)]);
+        }
+    }
+
     fn find(&self, key: &NearKey, compared: u32) -> Option<Near> {
-        // All misses of the cache at once instead of one after the other.
-        let touched = self.bands.iter().zip(key.bands.as_slice());
-        std::hint::black_box(touched.fold(0, |all, (band, &hash)| all ^ band.first(hash)));
-        let mut first: Option<(u32, f64)> = None;
+        let mut alike: SmallVec<[u32; ALIKE]> = SmallVec::new();
         for (band, &hash) in self.bands.iter().zip(key.bands.as_slice()) {
             for index in band.find(hash).filter(|&index| index >= compared) {
-                if first.is_some_and(|(first, _)| first <= index) {
-                    break;
-                }
-                let known = self.known.get(index as usize);
-                if let Some(similarity) = known.sketch.near(&key.sketch, self.threshold) {
-                    first = Some((index, similarity));
-                }
+                fetch(self.known.get(index as usize));
+                alike.push(index);
             }
         }
-        first.map(|(index, similarity)| Near {
-            example_id: self.known.get(index as usize).example_id,
-            similarity,
+        alike.sort_unstable();
+        alike.dedup();
+        alike.into_iter().find_map(|index| {
+            let known = self.known.get(index as usize);
+            let similarity = known.sketch.near(&key.sketch, self.threshold)?;
+            Some(Near {
+                example_id: known.example_id,
+                similarity,
+            })
         })
     }
 
@@ -110,7 +125,7 @@ impl Index {
 }
 
 /// Entries in the order of their hashes, then of their indices, with gaps between them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Band {
     /// Hash above, index below. The last one is empty.
     slots: Vec<u64>,
@@ -122,15 +137,21 @@ struct Band {
 /// A gap; greater than any entry.
 const EMPTY: u64 = u64::MAX;
 
+impl Default for Band {
+    fn default() -> Self {
+        Self {
+            slots: vec![EMPTY],
+            homes: 0,
+            used: 0,
+        }
+    }
+}
+
 impl Band {
     /// The slot where the search for a hash begins.
     #[inline]
     fn home(&self, hash: u32) -> usize {
         ((u64::from(hash) * self.homes as u64) >> 32) as usize
-    }
-
-    fn first(&self, hash: u32) -> u64 {
-        self.slots.get(self.home(hash)).copied().unwrap_or(EMPTY)
     }
 
     /// The candidates with this hash, first ones first.

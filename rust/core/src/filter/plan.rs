@@ -150,23 +150,27 @@ impl Plan {
     /// Asks the filters in their order, up to the first that rejects the candidate; `known` are
     /// candidates before it, not always all.
     pub fn judge(&self, texts: &Texts<'_>, known: Option<&NearIndex>, desk: &mut Desk) -> Judged {
-        let mut near = None;
+        let (mut key, mut rejection) = (None, None);
         for step in &self.steps {
             if let Step::Near(_) = step {
-                let mut compared = 0;
-                let key = self.near_key(texts, desk);
-                let found = key.as_ref().and_then(|key| known?.find(key, &mut compared));
-                if let Some(found) = found {
-                    near = Some(NearLookup::Found(found));
-                    break;
+                // Looked for at last: by then the places are loaded, and few are found.
+                key = self.near_key(texts, desk);
+                if let (Some(known), Some(key)) = (known, &key) {
+                    known.fetch(key);
                 }
-                near = key.map(|key| NearLookup::Pending(Box::new(key), compared));
-            } else if let Err(rejection) = check(step, texts, desk) {
-                let rejection = Some(rejection);
-                return Judged { near, rejection };
+            } else if let Err(fault) = check(step, texts, desk) {
+                rejection = Some(fault);
+                break;
             }
         }
-        let rejection = None;
+        let near = key.map(|key| {
+            let mut compared = 0;
+            let found = known.and_then(|known| known.find(&key, &mut compared));
+            found.map_or_else(
+                || NearLookup::Pending(Box::new(key), compared),
+                NearLookup::Found,
+            )
+        });
         Judged { near, rejection }
     }
 

@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
-use super::words::{Word, Words};
+use super::words::Words;
 use super::{Reason, Rejection};
 use crate::hashed::ByHash;
 
@@ -90,16 +90,15 @@ impl Repetition {
     fn looped(&self, text: &str, words: &Words) -> Option<String> {
         let count = words.count();
         let longest = LOOP_PERIOD.min(count / self.loop_repeats);
-        let (last, before) = words.all.split_last()?;
+        let last = words.hash(count.checked_sub(1)?);
         for period in 1..=longest {
             // True of few periods, and enough to pass over the others.
-            if before[count - 1 - period].hash != last.hash {
+            if words.hash(count - 1 - period) != last {
                 continue;
             }
-            let later = words.all[period..].iter().rev();
-            let equal = later
-                .zip(words.all[..count - period].iter().rev())
-                .take_while(|(a, b)| a.hash == b.hash)
+            let earlier = (0..count - period).rev();
+            let equal = earlier
+                .take_while(|&word| words.hash(word) == words.hash(word + period))
                 .count();
             let repeated = equal + period;
             if repeated >= LOOP_WORDS.max(period * self.loop_repeats) {
@@ -112,7 +111,7 @@ impl Repetition {
     }
 
     fn shares(&self, text: &str, words: &Words, room: &mut Room) -> Option<String> {
-        let total = bytes(&words.all);
+        let total = words.bytes(0..words.count());
         let share = |bytes: usize| bytes as f64 / total.max(1) as f64;
         let at_most = share(room.duplicated_at_most(words, self.top_ngram));
         // All but the first of an n-gram's occurrences stood before, and it has two at least.
@@ -144,11 +143,6 @@ fn head(text: &str) -> &str {
         .map_or(text, |(end, _)| &text[..end])
 }
 
-/// Bytes of words.
-fn bytes(words: &[Word]) -> usize {
-    words.iter().map(Word::bytes).sum()
-}
-
 /// The bytes of the most frequent n-gram's occurrences that do not overlap, and its first word.
 fn top(words: &Words, n: usize) -> (usize, usize) {
     let mut seen: HashMap<u64, (usize, usize, usize), ByHash> = HashMap::default();
@@ -161,7 +155,7 @@ fn top(words: &Words, n: usize) -> (usize, usize) {
     });
     seen.into_values()
         .filter(|&(count, ..)| count > 1)
-        .map(|(count, first, _)| (count * bytes(&words.all[first..first + n]), first))
+        .map(|(count, first, _)| (count * words.bytes(first..first + n), first))
         .max_by_key(|&(bytes, first)| (bytes, std::cmp::Reverse(first)))
         .unwrap_or((0, 0))
 }
@@ -178,7 +172,7 @@ fn covered(words: &Words, n: usize, mut is_covered: impl FnMut(u64) -> bool) -> 
     let mut free = 0;
     words.ngrams(n, |first, hash| {
         if is_covered(hash) {
-            sum += bytes(&words.all[free.max(first)..first + n]);
+            sum += words.bytes(free.max(first)..first + n);
             free = first + n;
         }
     });

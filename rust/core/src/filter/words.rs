@@ -1,9 +1,9 @@
 //! A text as the filters compare it: its words, without case and punctuation.
 //!
 //! A word is a run of letters and digits in lower case; a character of a script that is written
-//! without spaces (ideographs, kana) is a word of its own. Words are kept as 64-bit hashes, each with a
-//! polynomial in the hashes up to it, so that the hash of a run of words is a multiplication and a
-//! subtraction however long the run is.
+//! without spaces (ideographs, kana) is a word of its own. Of words a polynomial in their 64-bit hashes
+//! up to each is kept, so that the hash of a run of words is a multiplication and a subtraction however
+//! long the run is.
 //!
 //! Performance note: all filters share one reading. Of ASCII 64 bytes become a bitmap, eight at a time
 //! in an integer, and words are what lies between its edges; one of up to eight bytes is a load and a
@@ -14,32 +14,20 @@ use std::ops::Range;
 
 use crate::block::{BLOCK, Block};
 
-/// One word of a text.
-#[derive(Debug, Clone, Copy)]
-pub struct Word {
-    /// Of its letters in lower case.
-    pub hash: u64,
-    /// Of the hashes of all words up to this one.
-    polynomial: u64,
-    /// Where it begins in the text.
-    pub byte_start: usize,
-    /// Where it ends.
-    pub byte_end: usize,
-}
-
-impl Word {
-    /// Bytes of the word as it was written.
-    #[inline]
-    pub fn bytes(&self) -> usize {
-        self.byte_end - self.byte_start
-    }
-}
-
 /// The words of one text.
 #[derive(Debug, Default)]
 pub struct Words {
-    /// In order.
-    pub all: Vec<Word>,
+    count: usize,
+    /// Nothing, then the polynomial up to each word; what is behind is of texts before.
+    polynomials: Vec<u64>,
+    /// Where each word begins and ends.
+    spans: Vec<Span>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Span {
+    byte_start: u32,
+    byte_end: u32,
 }
 
 /// An odd constant without pattern: 2⁶⁴ divided by the golden ratio.
@@ -60,16 +48,113 @@ const STEP: usize = 8;
 impl Words {
     /// Reads the words of `text` in place of those that were here.
     pub fn read(&mut self, text: &str) {
-        self.all.clear();
+        // Between two words, or in one that stands alone, is a byte more.
+        let most = text.len() / 2 + 1;
+        if self.spans.len() < most {
+            self.polynomials.resize(most + 1, 0);
+            self.spans.resize(most, Span::default());
+        }
+        let mut list = List {
+            polynomials: &mut self.polynomials[1..],
+            spans: &mut self.spans,
+            count: 0,
+            polynomial: 0,
+        };
         let mut at = 0;
         while at < text.len() {
-            at = self.read_ascii(text.as_bytes(), at);
-            at = self.read_beyond(text, at);
+            at = list.read_ascii(text.as_bytes(), at);
+            at = list.read_beyond(text, at);
         }
+        self.count = list.count;
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The hash of a word, of its letters in lower case.
+    #[inline]
+    pub fn hash(&self, word: usize) -> u64 {
+        self.run(word..word + 1)
+    }
+
+    /// The hash of words that follow each other.
+    #[inline]
+    pub fn run(&self, words: Range<usize>) -> u64 {
+        let before = self.polynomials[words.start];
+        self.polynomials[words.end].wrapping_sub(before.wrapping_mul(power(words.len())))
+    }
+
+    /// The bytes of words as they were written, without what is between them.
+    pub fn bytes(&self, words: Range<usize>) -> usize {
+        let bytes = |span: &Span| (span.byte_end - span.byte_start) as usize;
+        self.spans[words].iter().map(bytes).sum()
+    }
+
+    /// The text from the start of word `first` to the end of word `last`.
+    pub fn slice<'t>(&self, text: &'t str, first: usize, last: usize) -> &'t str {
+        let (first, last) = (self.spans[first], self.spans[last]);
+        &text[first.byte_start as usize..last.byte_end as usize]
+    }
+
+    /// The words that stand in a part of the text, whose ends cut none in two.
+    pub fn within(&self, part: &Range<usize>) -> Range<usize> {
+        let spans = &self.spans[..self.count];
+        let first = spans.partition_point(|span| (span.byte_start as usize) < part.start);
+        let count = spans[first..].partition_point(|span| span.byte_end as usize <= part.end);
+        first..first + count
+    }
+
+    /// Whether `length` words with this hash follow each other somewhere.
+    pub fn holds(&self, length: usize, hash: u64) -> bool {
+        self.runs(length).any(|run| run == hash)
+    }
+
+    /// The hash of all words together.
+    pub fn whole(&self) -> Option<u64> {
+        (self.count > 0).then(|| self.polynomials[self.count])
+    }
+
+    /// Calls `found` with the first word and the hash of each run of `length` words, in order.
+    #[inline]
+    pub fn ngrams(&self, length: usize, mut found: impl FnMut(usize, u64)) {
+        let runs = self.runs(length).enumerate();
+        runs.for_each(|(first, hash)| found(first, hash));
+    }
+
+    /// Calls `found` with the hash of the run of `length` words at every `step`-th word.
+    #[inline]
+    pub fn ngrams_apart(&self, length: usize, step: usize, found: impl FnMut(u64)) {
+        self.runs(length).step_by(step).for_each(found);
+    }
+
+    /// The hash of each run of `length` words; there is none of no word.
+    #[inline]
+    fn runs(&self, length: usize) -> impl Iterator<Item = u64> {
+        let count = match length {
+            0 => 0,
+            _ => (self.count + 1).saturating_sub(length),
+        };
+        let shift = power(length);
+        let after = self.polynomials.get(length..).unwrap_or_default();
+        let ends = self.polynomials.iter().zip(after).take(count);
+        ends.map(move |(before, end)| end.wrapping_sub(before.wrapping_mul(shift)))
+    }
+}
+
+/// Words on their way into a list; the polynomial stays in a register, as each waits for the last.
+struct List<'w> {
+    polynomials: &'w mut [u64],
+    spans: &'w mut [Span],
+    count: usize,
+    polynomial: u64,
+}
+
+impl List<'_> {
     /// Reads from `at`, where no word goes on, up to the end or to the first word that is not of ASCII
     /// alone; returns where that begins.
+    #[inline]
     fn read_ascii(&mut self, text: &[u8], at: usize) -> usize {
         // Where the word began that is being read.
         let mut word_start = at;
@@ -134,78 +219,14 @@ impl Words {
 
     #[inline]
     fn push(&mut self, hash: u64, byte_start: usize, byte_end: usize) {
-        let before = self.all.last().map_or(0, |word| word.polynomial);
-        self.all.push(Word {
-            hash,
-            polynomial: before.wrapping_mul(ROLL).wrapping_add(hash),
-            byte_start,
-            byte_end,
-        });
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.all.len()
-    }
-
-    /// The text from the start of word `first` to the end of word `last`.
-    pub fn slice<'t>(&self, text: &'t str, first: usize, last: usize) -> &'t str {
-        &text[self.all[first].byte_start..self.all[last].byte_end]
-    }
-
-    /// The words that stand in a part of the text, whose ends cut none in two.
-    pub fn within(&self, part: &Range<usize>) -> &[Word] {
-        let first = self
-            .all
-            .partition_point(|word| word.byte_start < part.start);
-        let count = self.all[first..].partition_point(|word| word.byte_end <= part.end);
-        &self.all[first..first + count]
-    }
-
-    /// Whether these words follow each other somewhere.
-    pub fn holds(&self, run: &[Word]) -> bool {
-        let Some(first) = run.first() else {
-            return true;
+        self.polynomial = self.polynomial.wrapping_mul(ROLL).wrapping_add(hash);
+        self.polynomials[self.count] = self.polynomial;
+        self.spans[self.count] = Span {
+            byte_start: byte_start as u32,
+            byte_end: byte_end as u32,
         };
-        let same = |there: &[Word]| there.iter().zip(run).all(|(a, b)| a.hash == b.hash);
-        let mut places = self.all.windows(run.len());
-        places.any(|there| there[0].hash == first.hash && same(there))
+        self.count += 1;
     }
-
-    /// The hash of all words together.
-    pub fn whole(&self) -> Option<u64> {
-        self.all.last().map(|word| word.polynomial)
-    }
-
-    /// Calls `found` with the first word and the hash of each run of `length` words, in order.
-    #[inline]
-    pub fn ngrams(&self, length: usize, mut found: impl FnMut(usize, u64)) {
-        if let Some(rest) = length.checked_sub(1) {
-            let shift = power(rest);
-            for (first, run) in self.all.windows(length).enumerate() {
-                found(first, run_hash(&run[0], &run[rest], shift));
-            }
-        }
-    }
-
-    /// Calls `found` with the hash of the run of `length` words at every `step`-th word.
-    #[inline]
-    pub fn ngrams_apart(&self, length: usize, step: usize, mut found: impl FnMut(u64)) {
-        if let Some(rest) = length.checked_sub(1) {
-            let shift = power(rest);
-            for run in self.all.windows(length).step_by(step) {
-                found(run_hash(&run[0], &run[rest], shift));
-            }
-        }
-    }
-}
-
-/// The hash of a run of words, whose polynomial is that of the last one without that before the first;
-/// `shift` is [`ROLL`] to the power of their distance.
-#[inline]
-fn run_hash(first: &Word, last: &Word, shift: u64) -> u64 {
-    let before = first.polynomial.wrapping_sub(first.hash);
-    last.polynomial.wrapping_sub(before.wrapping_mul(shift))
 }
 
 /// [`ROLL`] to a power.
@@ -289,7 +310,10 @@ mod tests {
         words.read(text);
         let texts = (0..words.count()).map(|at| words.slice(text, at, at));
         let texts = texts.collect();
-        (words.all.iter().map(|word| word.hash).collect(), texts)
+        (
+            (0..words.count()).map(|word| words.hash(word)).collect(),
+            texts,
+        )
     }
 
     #[test]
@@ -394,12 +418,13 @@ mod tests {
             ("two three four", true),
             ("two three", true),
             ("one", true),
-            ("", true),
+            ("", false),
             ("three one", false),
             ("one two three two three four five", false),
         ] {
             run.read(part);
-            assert_eq!(words.holds(&run.all), expected, "{part}");
+            let length = run.count();
+            assert_eq!(words.holds(length, run.run(0..length)), expected, "{part}");
         }
         assert_eq!(words.within(&(4..14)).len(), 2);
         assert_eq!(words.within(&(8..9)).len(), 0);
