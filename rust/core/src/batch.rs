@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::choice::CapKey;
-use crate::filter::{Key, NearLookup, Rejection, Trial};
+use crate::filter::{Key, NearKey, NearLookup, Rejection, Trial};
 use crate::read::Place;
 use crate::tokenize::Run;
 
@@ -22,6 +22,10 @@ pub struct Batch {
     pub ids: Vec<u32>,
     /// Span kinds of all examples.
     pub runs: Vec<Run>,
+    /// What `near_duplicate` compares.
+    pub near_keys: Vec<NearKey>,
+    /// What `over_cap` compares.
+    pub cap_keys: Vec<CapKey>,
     /// Texts that outlive the chunk: ids, domains, rationales.
     pub text: String,
 }
@@ -65,8 +69,8 @@ pub struct Rendered {
     pub key: Key,
     /// What `near_duplicate` says, if it comes to that.
     pub near: Option<NearLookup>,
-    /// What `over_cap` compares.
-    pub cap: Option<Box<CapKey>>,
+    /// Which of the batch's keys `over_cap` compares.
+    pub cap: Option<usize>,
     /// What the template says to it.
     pub accepted: Accepted,
     /// Whether its answer was found to be what the rationale concludes.
@@ -105,6 +109,8 @@ impl Batch {
         self.held_out_lines.clear();
         self.ids.clear();
         self.runs.clear();
+        self.near_keys.clear();
+        self.cap_keys.clear();
         self.text.clear();
     }
 

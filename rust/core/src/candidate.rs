@@ -233,9 +233,9 @@ impl<'a> Worker<'a> {
         }
         let texts = filter_texts(record, &fields, rationale, concluded, template);
         self.plan.read(&texts, &mut self.desk);
-        let Judged { near, rejection } =
-            self.plan
-                .judge(&texts, self.earlier.near.get(template), &mut self.desk);
+        let known = self.earlier.near.get(template);
+        let keys = &mut batch.near_keys;
+        let Judged { near, rejection } = self.plan.judge(&texts, known, keys, &mut self.desk);
         let rejection = match &near {
             Some(NearLookup::Found(near)) => Some(near.rejection()),
             _ => rejection,
@@ -264,7 +264,9 @@ impl<'a> Worker<'a> {
                     self.example.truncate(start, run_start);
                 }
                 if checked.is_ok() {
-                    cap = self.plan.cap_key(&texts, &mut self.desk).map(Box::new);
+                    let keys = &mut batch.cap_keys;
+                    keys.extend(self.plan.cap_key(&texts, &mut self.desk));
+                    cap = keys.len().checked_sub(1);
                 }
                 checked.map(|()| start..end)
             }

@@ -147,7 +147,7 @@ impl<'a> Collector<'a> {
             let kept = match &candidate.state {
                 State::Rejected(rejection) => Err(Cow::Borrowed(rejection)),
                 State::Duplicate => Err(Cow::Owned(duplicate())),
-                State::Rendered(rendered) => self.last_filters(example_id, rendered),
+                State::Rendered(rendered) => self.last_filters(example_id, rendered, batch),
             };
             match kept {
                 Err(rejection) => self.reject(&standing, &rejection)?,
@@ -167,7 +167,9 @@ impl<'a> Collector<'a> {
                         chosen: rendered.chosen,
                     };
                     match &mut self.choice {
-                        Some(choice) => choice.add(&aside, rendered.cap.as_deref().copied())?,
+                        Some(choice) => {
+                            choice.add(&aside, rendered.cap.map(|key| batch.cap_keys[key]))?
+                        }
                         None => self.keep(&aside)?,
                     }
                 }
@@ -215,15 +217,17 @@ impl<'a> Collector<'a> {
         &mut self,
         example_id: i64,
         rendered: &'b Rendered,
+        batch: &Batch,
     ) -> Result<(&'b Rendered, Range<usize>), Cow<'b, Rejection>> {
         let Earlier { exact, near } = self.earlier;
         let near = near.get(rendered.template);
         // A worker that finds a near one does not ask the template, so what another one was told by it
         // must not count before the near ones either, nor before their duplicates.
         let is_malformed = rendered.accepted == Accepted::No
-            && match (near, &rendered.near) {
-                (Some(index), Some(NearLookup::Pending(key, compared))) => {
-                    index.find(key, &mut compared.clone()).is_none()
+            && match (near, rendered.near) {
+                (Some(index), Some(NearLookup::Pending { key, mut compared })) => {
+                    let key = &batch.near_keys[key];
+                    index.find(key, &mut compared).is_none()
                 }
                 _ => true,
             };
@@ -235,10 +239,13 @@ impl<'a> Collector<'a> {
             return Err(Cow::Owned(duplicate()));
         }
         // The worker looked for near ones only if no filter before that rejects the candidate.
-        if let (Some(index), Some(NearLookup::Pending(key, compared))) = (near, &rendered.near)
-            && let Some(near) = index.insert(example_id, key, *compared)
-        {
-            return Err(Cow::Owned(near.rejection()));
+        if let (Some(index), Some(NearLookup::Pending { key, compared })) = (near, rendered.near) {
+            if let Some(next) = batch.near_keys.get(key + 1) {
+                index.fetch(next);
+            }
+            if let Some(near) = index.insert(example_id, &batch.near_keys[key], compared) {
+                return Err(Cow::Owned(near.rejection()));
+            }
         }
         match &rendered.tokens {
             Ok(tokens) => Ok((rendered, tokens.clone())),

@@ -61,6 +61,8 @@ pub fn append(record: &Record<'_>, domain: Option<&str>, lines: &mut Vec<u8>) ->
 
 #[cfg(test)]
 mod tests {
+    use smallvec::smallvec;
+
     use super::*;
     use crate::record::Value;
 
@@ -91,7 +93,7 @@ mod tests {
             id: None,
             question: " a \"b\"? ".into(),
             answer: Some("2\n".into()),
-            rationales: Some(vec![Ok("so".into())]),
+            rationales: Some(smallvec![Ok("so".into())]),
             domain: Some(" ".into()),
             teacher_answer: None,
             way: None,

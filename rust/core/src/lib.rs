@@ -28,7 +28,6 @@ pub mod publish;
 pub mod rationale_control;
 pub mod read;
 pub mod record;
-pub mod room;
 pub mod shard;
 pub mod template;
 pub mod tokenize;

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::mem::take;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::chat::is_space;
 
 /// The fields that are read, in the order in which they are checked.
@@ -113,6 +115,9 @@ impl Fault {
 /// A rationale, or why the candidate that it would make is malformed.
 pub type Rationale<'a> = Result<Cow<'a, str>, Fault>;
 
+/// Those of a record; nearly all have one.
+pub type Rationales<'a> = SmallVec<[Rationale<'a>; 1]>;
+
 /// A record whose fields are of the right types; whether they are blank is the filters' business.
 #[derive(Debug, PartialEq)]
 pub struct Record<'a> {
@@ -123,7 +128,7 @@ pub struct Record<'a> {
     /// The gold answer; a number stands as it was written. None of an unlabelled source.
     pub answer: Option<Cow<'a, str>>,
     /// Each makes a candidate; absent for a record without any.
-    pub rationales: Option<Vec<Rationale<'a>>>,
+    pub rationales: Option<Rationales<'a>>,
     /// The domain it belongs to.
     pub domain: Option<Cow<'a, str>>,
     /// What the teacher concluded.
@@ -150,8 +155,9 @@ impl<'a> Record<'a> {
             return Ok(None);
         }
         let id = scalar(&mut values, ID)?;
+        let name = |fault: &mut Fault| fault.id = id.as_deref().map(str::to_owned);
         let with_id = |mut fault: Fault| {
-            fault.id = id.as_deref().map(str::to_owned);
+            name(&mut fault);
             fault
         };
         let question = text(&mut values, QUESTION)
@@ -161,11 +167,9 @@ impl<'a> Record<'a> {
         if labelled && answer.is_none() {
             return Err(with_id(Fault::field(ANSWER, "missing")));
         }
-        let rationales = rationales(&mut values).map_err(with_id)?.map(|list| {
-            list.into_iter()
-                .map(|rationale| rationale.map_err(with_id))
-                .collect()
-        });
+        let mut rationales = rationales(&mut values).map_err(with_id)?;
+        let list = rationales.iter_mut().flatten();
+        list.filter_map(|each| each.as_mut().err()).for_each(name);
         let domain = scalar(&mut values, DOMAIN).map_err(with_id)?;
         let teacher_answer = scalar(&mut values, TEACHER_ANSWER).map_err(with_id)?;
         let way = text(&mut values, WAY).map_err(with_id)?;
@@ -198,10 +202,10 @@ fn scalar<'a>(values: &mut Values<'a>, field: usize) -> Result<Option<Cow<'a, st
     }
 }
 
-fn rationales<'a>(values: &mut Values<'a>) -> Result<Option<Vec<Rationale<'a>>>, Fault> {
+fn rationales<'a>(values: &mut Values<'a>) -> Result<Option<Rationales<'a>>, Fault> {
     match take(&mut values[RATIONALE]) {
         Value::Absent => Ok(None),
-        Value::Text(text) => Ok(Some(vec![Ok(text)])),
+        Value::Text(text) => Ok(Some(smallvec![Ok(text)])),
         Value::List(items) => {
             let rationale = |(index, item)| match item {
                 Value::Text(text) => Ok(text),

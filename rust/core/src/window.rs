@@ -6,7 +6,6 @@ use crate::ahead::fetch;
 use crate::balance;
 use crate::config::Packing;
 use crate::pack::Packer;
-use crate::room::room;
 use crate::tokenize::Run;
 use crate::trie::{self, Shared};
 
@@ -139,8 +138,8 @@ impl Window {
             size,
             way,
             held: Held {
-                // Nothing is moved as it grows.
-                ids: room(WINDOW_TOKENS),
+                // Of this only what is written takes memory, and nothing is moved as it grows.
+                ids: Vec::with_capacity(WINDOW_TOKENS),
                 ..Held::default()
             },
             order: Vec::new(),

@@ -1,8 +1,7 @@
 //! The choice among candidates that could all be kept: `over_cap`, then `not_sampled`.
 //!
 //! Both need every candidate before they can keep one. So, when either is on, what would be kept is put
-//! aside in input order, in memory as far as it fits and then in a file of the draft directory, and
-//! taken up again when it is decided.
+//! aside in a file of the draft directory, in input order, and taken up again when it is decided.
 
 mod cap;
 mod mixture;
@@ -26,7 +25,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// The choice that `config` asks for, if it does; its file is made in `directory`, if it needs one.
+    /// The choice that `config` asks for, if it does; its file is made in `directory`.
     ///
     /// Without a directory the tokens themselves are not kept, only how many there are.
     pub fn new(config: &Config, directory: Option<&Path>) -> Option<Self> {

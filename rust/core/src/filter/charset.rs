@@ -8,6 +8,7 @@ use regex_syntax::hir::{Class, HirKind};
 use serde::Deserialize;
 
 use super::{Reason, Rejection};
+use crate::block::{BLOCK, Block};
 use crate::error::{Error, Result};
 
 /// Options of the filter.
@@ -131,14 +132,13 @@ impl Scripts {
     }
 }
 
-/// Whether there is nothing but printable ASCII and line ends.
+/// Whether there is nothing but printable ASCII, tabs and line ends.
 fn is_plain(text: &str) -> bool {
-    let fold = |all, &byte: &u8| {
-        all & (matches!(byte, 0x20..=0x7e) | matches!(byte, b'\t' | b'\n' | b'\r'))
-    };
-    text.as_bytes()
-        .chunks(64)
-        .all(|chunk| chunk.iter().fold(true, fold))
+    text.as_bytes().chunks(BLOCK).all(|chunk| {
+        let block = Block::of(chunk, b' ');
+        let printable = block.within(b' ', 0x7f - b' ');
+        printable | block.within(b'\t', 2) | block.equal(b'\r') == !0
+    })
 }
 
 fn contains(ranges: &[RangeInclusive<char>], character: char) -> bool {

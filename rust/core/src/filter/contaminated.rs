@@ -11,8 +11,8 @@
 //! Performance note: filters that never say no to what is there (Bloom 1970; the bits of one run in one
 //! integer: Putze, Sanders & Singler 2007) answer for nearly all that is clean. An 8-gram holds a
 //! 6-gram at every third word of a text, so these are asked for first, a third of all look-ups; where one
-//! may be known, the 8-grams are. These hold the common ones too, so that a run of 13 words needs no look
-//! of its own: all of its 8-grams would be there.
+//! may be known, the 8-grams are that hold it. These hold the common ones too, so that a run of 13 words
+//! needs no look of its own: all of its 8-grams would be there.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -216,14 +216,21 @@ impl Evaluation {
         }
         let (length, apart) = self.part();
         let mut is_clean = true;
-        words.ngrams_apart(length, apart, |hash| is_clean &= !self.parts.may_hold(hash));
+        words.ngrams_apart(length, apart, |_, hash| {
+            is_clean &= !self.parts.may_hold(hash)
+        });
         if is_clean {
             return Vec::new();
         }
+        let short = self.options.overlap_ngram;
         suspects.clear();
-        words.ngrams(self.options.overlap_ngram, |first, hash| {
-            if self.screen.may_hold(hash) {
-                suspects.push((first, hash));
+        words.ngrams_apart(length, apart, |part, hash| {
+            if self.parts.may_hold(hash) {
+                // The short runs that hold this part; the others hold one before or behind it.
+                let firsts = (part + 1).saturating_sub(apart)..=part;
+                let firsts = firsts.filter(|first| first + short <= words.count());
+                let runs = firsts.map(|first| (first, words.run(first..first + short)));
+                suspects.extend(runs.filter(|(_, hash)| self.screen.may_hold(*hash)));
             }
         });
         if suspects.is_empty() {

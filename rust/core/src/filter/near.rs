@@ -52,12 +52,13 @@ impl NearDuplicate {
         let mut signature = Signature::default();
         fields.for_each(|words| signature.add_words(words, self.shingle));
         let mut numbers = signature.numbers(self.bands * self.rows)?;
-        let mut band = || {
+        let mut band = |number: usize| {
             let rows = numbers.by_ref().take(self.rows);
-            (rows.fold(0, |hash, number| mix(hash ^ u64::from(number))) >> 32) as u32
+            let hash = rows.fold(number as u64, |hash, number| mix(hash ^ u64::from(number)));
+            (hash >> 32) as u32
         };
         Some(NearKey {
-            bands: Bands::of(self.bands, |_| band()),
+            bands: Bands::of(self.bands, &mut band),
             sketch: Sketch::of(&signature),
         })
     }
@@ -66,7 +67,7 @@ impl NearDuplicate {
 /// What is compared of a candidate.
 #[derive(Debug, Clone)]
 pub struct NearKey {
-    /// A hash of each band.
+    /// A hash of each band and its number.
     pub bands: Bands,
     /// What similarity is estimated from.
     pub sketch: Sketch,

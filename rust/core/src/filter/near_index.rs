@@ -5,13 +5,11 @@
 //! as the collector will: the workers may look a candidate up among those so far and spare themselves its
 //! tokens.
 //!
-//! Memory: 8 bytes a band at a load of 0.56 at least, 48 for the sketch, 8 for the number: at most 142
+//! Memory: 8 bytes a band at a load of a half at least, 48 for the sketch, 8 for the number: at most 152
 //! bytes a candidate with 6 bands.
 //!
-//! Performance note: a band is one sorted list of (hash, index) with gaps, each entry at or behind the
-//! place that its hash says (ordered linear probing, Amble & Knuth 1974). A search for what is not there
-//! ends at the first greater entry, at a load of 0.75 after 2 steps where others take 9, and growing is
-//! a sequential pass.
+//! Performance note: a search waits for memory. So the bands are a list of lines of the processor's cache,
+//! of eight entries each that are compared at once, and what a search will look at is loaded ahead.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -35,7 +33,7 @@ impl NearIndex {
     pub fn new(options: &NearDuplicate) -> Self {
         Self(RwLock::new(Index {
             threshold: options.threshold,
-            bands: (0..options.bands).map(|_| Band::default()).collect(),
+            bands: Bands::default(),
             known: Chunked::default(),
         }))
     }
@@ -71,7 +69,7 @@ impl NearIndex {
 #[derive(Debug)]
 struct Index {
     threshold: f64,
-    bands: Vec<Band>,
+    bands: Bands,
     known: Chunked<Known>,
 }
 
@@ -83,15 +81,18 @@ struct Known {
 
 impl Index {
     fn fetch(&self, key: &NearKey) {
-        for (band, &hash) in self.bands.iter().zip(key.bands.as_slice()) {
-            fetch(&band.slots[band.home(hash)]);
+        for &hash in key.bands.as_slice() {
+            self.bands.lines[self.bands.home(hash)..]
+                .iter()
+                .take(2)
+                .for_each(fetch);
         }
     }
 
     fn find(&self, key: &NearKey, compared: u32) -> Option<Near> {
         let mut alike: SmallVec<[u32; ALIKE]> = SmallVec::new();
-        for (band, &hash) in self.bands.iter().zip(key.bands.as_slice()) {
-            for index in band.find(hash).filter(|&index| index >= compared) {
+        for &hash in key.bands.as_slice() {
+            for index in self.bands.find(hash).filter(|&index| index >= compared) {
                 fetch(self.known.get(index as usize));
                 alike.push(index);
             }
@@ -115,40 +116,84 @@ impl Index {
             sketch: key.sketch,
             example_id,
         });
-        for (band, &hash) in self.bands.iter_mut().zip(key.bands.as_slice()) {
+        for &hash in key.bands.as_slice() {
             // Where a band has reached its limit the candidate is found by its other bands.
-            if band.find(hash).count() < COMPARED {
-                band.insert(hash, index);
+            if self.bands.find(hash).count() < COMPARED {
+                self.bands.insert(hash, index);
             }
         }
     }
 }
 
-/// Entries in the order of their hashes, then of their indices, with gaps between them.
+/// Entries of all bands in the order in which they came, each in the first line that has a slot free from
+/// that one on which its hash says.
 #[derive(Debug)]
-struct Band {
-    /// Hash above, index below. The last one is empty.
-    slots: Vec<u64>,
-    /// Slots that hashes are spread over; those behind take what the last ones have no room for.
+struct Bands {
+    lines: Vec<Line>,
+    /// Lines that hashes are spread over; those behind take what the last ones have no room for.
     homes: usize,
     used: usize,
 }
 
-/// A gap; greater than any entry.
-const EMPTY: u64 = u64::MAX;
+/// Slots of a line.
+const SLOTS: usize = 8;
+/// The index of a free slot.
+const FREE: u32 = u32::MAX;
 
-impl Default for Band {
+/// A line of a processor's cache.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct Line {
+    hashes: [u32; SLOTS],
+    indices: [u32; SLOTS],
+}
+
+impl Line {
+    const EMPTY: Self = Self {
+        hashes: [0; SLOTS],
+        indices: [FREE; SLOTS],
+    };
+
+    /// Whether a search goes on behind it.
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.indices[SLOTS - 1] != FREE
+    }
+
+    /// The slots with this hash, as bits; free ones are among them where it is 0.
+    #[inline]
+    fn equal(&self, hash: u32) -> u32 {
+        let slots = self.hashes.iter().zip(0..);
+        slots.fold(0, |bits, (&slot, at)| bits | u32::from(slot == hash) << at)
+    }
+
+    /// The candidates with this hash.
+    #[inline]
+    fn find(&self, hash: u32) -> impl Iterator<Item = u32> {
+        let mut bits = self.equal(hash);
+        let slots = std::iter::from_fn(move || {
+            let slot = bits.trailing_zeros();
+            bits &= bits.checked_sub(1)?;
+            Some(slot as usize)
+        });
+        slots
+            .map(|slot| self.indices[slot])
+            .filter(|&index| index != FREE)
+    }
+}
+
+impl Default for Bands {
     fn default() -> Self {
         Self {
-            slots: vec![EMPTY],
-            homes: 0,
+            lines: vec![Line::EMPTY],
+            homes: 1,
             used: 0,
         }
     }
 }
 
-impl Band {
-    /// The slot where the search for a hash begins.
+impl Bands {
+    /// The line where the search for a hash begins.
     #[inline]
     fn home(&self, hash: u32) -> usize {
         ((u64::from(hash) * self.homes as u64) >> 32) as usize
@@ -157,54 +202,47 @@ impl Band {
     /// The candidates with this hash, first ones first.
     #[inline]
     fn find(&self, hash: u32) -> impl Iterator<Item = u32> {
-        let least = u64::from(hash) << 32;
-        self.slots[self.home(hash)..]
-            .iter()
-            .skip_while(move |&&slot| slot < least)
-            .take_while(move |&&slot| slot != EMPTY && (slot >> 32) as u32 == hash)
-            .map(|&slot| slot as u32)
+        let mut goes_on = true;
+        let lines = self.lines[self.home(hash)..].iter();
+        let lines = lines.take_while(move |line| std::mem::replace(&mut goes_on, line.is_full()));
+        lines.flat_map(move |line| line.find(hash))
     }
 
     fn insert(&mut self, hash: u32, index: u32) {
-        if self.used * 4 >= self.homes * 3 {
+        if self.used * 4 >= self.homes * SLOTS * 3 {
             self.grow();
         }
-        let entry = u64::from(hash) << 32 | u64::from(index);
-        let mut at = self.home(hash);
-        while self.slots[at] < entry {
-            at += 1;
-        }
-        let mut moved = entry;
-        while moved != EMPTY {
-            std::mem::swap(&mut moved, &mut self.slots[at]);
-            at += 1;
-        }
-        if at == self.slots.len() {
-            self.widen(at + 1);
-        }
+        self.put(hash, index);
         self.used += 1;
     }
 
-    fn grow(&mut self) {
-        self.homes = (self.homes * 4 / 3).max(64);
-        let old = std::mem::replace(&mut self.slots, vec![EMPTY; self.homes + 1]);
-        let mut free = 0;
-        for entry in old.into_iter().filter(|&entry| entry != EMPTY) {
-            let at = self.home((entry >> 32) as u32).max(free);
-            free = at + 1;
-            if free >= self.slots.len() {
-                self.widen(free + 1);
+    fn put(&mut self, hash: u32, index: u32) {
+        let mut at = self.home(hash);
+        while self.lines[at].is_full() {
+            at += 1;
+            if at == self.lines.len() {
+                self.lines.reserve_exact(1);
+                self.lines.push(Line::EMPTY);
             }
-            self.slots[at] = entry;
         }
+        let line = &mut self.lines[at];
+        let slot = line
+            .indices
+            .iter()
+            .take_while(|&&index| index != FREE)
+            .count();
+        (line.hashes[slot], line.indices[slot]) = (hash, index);
     }
 
-    /// Makes room behind the last home, and no more than a little.
-    fn widen(&mut self, least: usize) {
-        const SPARE: usize = 64;
-        let size = least + SPARE;
-        self.slots.reserve_exact(size - self.slots.len());
-        self.slots.resize(size, EMPTY);
+    fn grow(&mut self) {
+        self.homes = (self.homes * 3 / 2).max(self.homes + 8);
+        let lines = vec![Line::EMPTY; self.homes];
+        for line in std::mem::replace(&mut self.lines, lines) {
+            let entries = line.hashes.into_iter().zip(line.indices);
+            for (hash, index) in entries.filter(|(_, index)| *index != FREE) {
+                self.put(hash, index);
+            }
+        }
     }
 }
 
@@ -248,7 +286,7 @@ mod tests {
     use super::*;
     use crate::filter::Field;
     use crate::filter::minhash::Signature;
-    use crate::filter::near::Bands;
+    use crate::filter::near;
     use crate::filter::words::{Words, mix};
 
     fn options() -> NearDuplicate {
@@ -266,6 +304,7 @@ mod tests {
         words.read(text);
         options().key([&words].into_iter()).unwrap()
     }
+
     /// A text of `words` words, of which those at `changed` are others.
     fn text(number: usize, words: usize, changed: &[usize]) -> String {
         let word = |at: usize| match changed.contains(&at) {
@@ -357,15 +396,15 @@ mod tests {
                 signature.add(mix(u64::from(number)));
                 let band = |band| (mix(u64::from(number) << 8 | band as u64) >> 32) as u32;
                 let key = NearKey {
-                    bands: Bands::of(6, band),
+                    bands: near::Bands::of(6, band),
                     sketch: Sketch::of(&signature),
                 };
                 index.insert(i64::from(number), &key, 0);
             }
             let index = index.0.into_inner().unwrap();
-            let slots: usize = index.bands.iter().map(|band| band.slots.capacity()).sum();
+            let lines = index.bands.lines.capacity();
             let chunks = index.known.0.len() * CHUNK * size_of::<Known>();
-            let bytes = slots * size_of::<u64>() + chunks;
+            let bytes = lines * size_of::<Line>() + chunks;
             let per_candidate = bytes as f64 / index.known.len() as f64;
             assert!(per_candidate <= 160.0, "{per_candidate} bytes for {count}");
         }
@@ -377,16 +416,16 @@ mod tests {
         for number in 0..200 {
             let NearKey { sketch, bands } = key(&text(number, 60, &[]));
             let band = |band| if band == 0 { 7 } else { bands.as_slice()[band] };
-            let bands = Bands::of(6, band);
+            let bands = near::Bands::of(6, band);
             index.insert(number as i64, &NearKey { bands, sketch }, 0);
         }
         let index = index.0.into_inner().unwrap();
-        assert_eq!(index.bands[0].find(7).count(), COMPARED);
+        assert_eq!(index.bands.find(7).count(), COMPARED);
     }
 
     #[test]
     fn a_band_finds_what_was_put_into_it_in_order() {
-        let mut band = Band::default();
+        let mut band = Bands::default();
         let mut expected: std::collections::BTreeMap<u32, Vec<u32>> = Default::default();
         for index in 0..5000_u32 {
             // Few hashes, some of them at the very end, and crowds of neighbours.
@@ -407,6 +446,6 @@ mod tests {
                 expected.get(&next).map_or(0, Vec::len)
             );
         }
-        assert!(band.slots.iter().filter(|&&slot| slot != EMPTY).is_sorted());
+        assert!(band.lines.len() > band.homes, "the last ones found no room");
     }
 }

@@ -60,10 +60,15 @@ pub struct Judged {
 }
 
 /// A candidate among those before it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub enum NearLookup {
     /// Nothing near is among the first ones, as many as are given; the collector knows the others.
-    Pending(Box<NearKey>, u32),
+    Pending {
+        /// Which of the batch's keys it has.
+        key: usize,
+        /// How many it was compared with.
+        compared: u32,
+    },
     /// The first one that is near enough, of which the collector will find the same.
     Found(Near),
 }
@@ -148,8 +153,14 @@ impl Plan {
     }
 
     /// Asks the filters in their order, up to the first that rejects the candidate; `known` are
-    /// candidates before it, not always all.
-    pub fn judge(&self, texts: &Texts<'_>, known: Option<&NearIndex>, desk: &mut Desk) -> Judged {
+    /// candidates before it, not always all. What the collector has to look up is added to `keys`.
+    pub fn judge(
+        &self,
+        texts: &Texts<'_>,
+        known: Option<&NearIndex>,
+        keys: &mut Vec<NearKey>,
+        desk: &mut Desk,
+    ) -> Judged {
         let (mut key, mut rejection) = (None, None);
         for step in &self.steps {
             if let Step::Near(_) = step {
@@ -167,7 +178,11 @@ impl Plan {
             let mut compared = 0;
             let found = known.and_then(|known| known.find(&key, &mut compared));
             found.map_or_else(
-                || NearLookup::Pending(Box::new(key), compared),
+                || {
+                    keys.push(key);
+                    let key = keys.len() - 1;
+                    NearLookup::Pending { key, compared }
+                },
                 NearLookup::Found,
             )
         });

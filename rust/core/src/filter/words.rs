@@ -123,10 +123,11 @@ impl Words {
         runs.for_each(|(first, hash)| found(first, hash));
     }
 
-    /// Calls `found` with the hash of the run of `length` words at every `step`-th word.
+    /// Calls `found` with every `step`-th word and the hash of the run of `length` words that begins there.
     #[inline]
-    pub fn ngrams_apart(&self, length: usize, step: usize, found: impl FnMut(u64)) {
-        self.runs(length).step_by(step).for_each(found);
+    pub fn ngrams_apart(&self, length: usize, step: usize, mut found: impl FnMut(usize, u64)) {
+        let runs = self.runs(length).enumerate().step_by(step);
+        runs.for_each(|(first, hash)| found(first, hash));
     }
 
     /// The hash of each run of `length` words; there is none of no word.
@@ -156,34 +157,38 @@ impl List<'_> {
     /// alone; returns where that begins.
     #[inline]
     fn read_ascii(&mut self, text: &[u8], at: usize) -> usize {
-        // Where the word began that is being read.
-        let mut word_start = at;
-        let mut is_inside = false;
+        // Where the word began that goes on at the border of two blocks.
+        let mut inside: Option<usize> = None;
         for block_start in (at..text.len()).step_by(BLOCK) {
             let block = Block::of(&text[block_start..], 0);
             let is_word = block.letters() | block.digits();
             let is_beyond = block.beyond_ascii();
             // The bytes before the first one that is beyond ASCII, all if there is none.
             let before = (is_beyond & is_beyond.wrapping_neg()).wrapping_sub(1);
-            let mut edges = (is_word ^ (is_word << 1 | u64::from(is_inside))) & before;
-            while edges != 0 {
-                let edge = block_start + edges.trailing_zeros() as usize;
-                edges &= edges - 1;
-                if is_inside {
-                    self.push(hash(text, word_start, edge), word_start, edge);
+            let was_word = is_word << 1 | u64::from(inside.is_some());
+            let mut starts = is_word & !was_word & before;
+            let mut ends = !is_word & was_word & before;
+            loop {
+                let word_start = match inside {
+                    Some(start) => start,
+                    None if starts == 0 => break,
+                    None => block_start + pop(&mut starts),
+                };
+                if ends == 0 {
+                    inside = Some(word_start);
+                    break;
                 }
-                is_inside = !is_inside;
-                word_start = edge;
+                inside = None;
+                let word_end = block_start + pop(&mut ends);
+                self.push(hash(text, word_start, word_end), word_start, word_end);
             }
             if is_beyond != 0 {
-                return match is_inside {
-                    true => word_start,
-                    false => block_start + is_beyond.trailing_zeros() as usize,
-                };
+                let first = block_start + is_beyond.trailing_zeros() as usize;
+                return inside.unwrap_or(first);
             }
         }
-        if is_inside {
-            self.push(hash(text, word_start, text.len()), word_start, text.len());
+        if let Some(start) = inside {
+            self.push(hash(text, start, text.len()), start, text.len());
         }
         text.len()
     }
@@ -227,6 +232,14 @@ impl List<'_> {
         };
         self.count += 1;
     }
+}
+
+/// Takes the lowest bit away and says which it was.
+#[inline]
+fn pop(bits: &mut u64) -> usize {
+    let bit = bits.trailing_zeros() as usize;
+    *bits &= *bits - 1;
+    bit
 }
 
 /// [`ROLL`] to a power.
@@ -404,8 +417,8 @@ mod tests {
         words.ngrams(9, |_, hash| assert_eq!(Some(hash), words.whole()));
         let (mut all, mut apart) = (Vec::new(), Vec::new());
         words.ngrams(2, |_, hash| all.push(hash));
-        words.ngrams_apart(2, 3, |hash| apart.push(hash));
-        assert_eq!(apart, [all[0], all[3], all[6]]);
+        words.ngrams_apart(2, 3, |first, hash| apart.push((first, hash)));
+        assert_eq!(apart, [0, 3, 6].map(|first| (first, all[first])));
         words.ngrams(0, |_, _| unreachable!());
     }
 

@@ -12,12 +12,13 @@ use crate::record::{FIELDS, Fault, Value, Values};
 /// Reads a line that holds one JSON object in UTF-8.
 ///
 /// Fields that no one reads are checked for syntax only. Values are cut out of the line first
-/// (`RawValue`): numbers stay as written, most texts need no copy, and a fault has its field.
-pub fn values(line: &[u8]) -> Result<Values<'_>, Fault> {
+/// (`RawValue`): numbers stay as written, most texts need no copy, and a fault has its field. `room` is
+/// for texts that do; it is overwritten.
+pub fn values<'l>(line: &'l [u8], room: &'l mut String) -> Result<Values<'l>, Fault> {
     let line = std::str::from_utf8(line)
         .map_err(|fault| Fault::line(format!("not UTF-8 (byte {})", fault.valid_up_to() + 1)))?;
     let mut values = Values::default();
-    match plain::read(line, &mut values) {
+    match plain::read(line, room, &mut values) {
         Some(()) => Ok(values),
         None => parsed(line),
     }
@@ -136,7 +137,7 @@ mod tests {
     use super::*;
 
     fn fault(line: &str) -> (String, String) {
-        let fault = values(line.as_bytes())
+        let fault = values(line.as_bytes(), &mut String::new())
             .and_then(|values| crate::record::Record::new(values, "train", true))
             .unwrap_err();
         (fault.field.into_owned(), fault.problem.into_owned())
@@ -144,15 +145,17 @@ mod tests {
 
     #[test]
     fn numbers_stay_as_written() {
-        let values = values(br#"{"answer": 40000.0, "teacher_answer": 1E5}"#).unwrap();
+        let mut room = String::new();
+        let values = values(br#"{"answer": 40000.0, "teacher_answer": 1E5}"#, &mut room).unwrap();
         assert_eq!(values[3], Value::Number("40000.0".into()));
         assert_eq!(values[6], Value::Number("1E5".into()));
     }
 
     #[test]
     fn escapes_are_read_and_plain_text_is_borrowed() {
-        let values =
-            values(r#"{"question": "a\n\ud83d\ude00", "answer": "é"}"#.as_bytes()).unwrap();
+        let line = r#"{"question": "a\n\ud83d\ude00", "answer": "é"}"#;
+        let mut room = String::new();
+        let values = values(line.as_bytes(), &mut room).unwrap();
         assert_eq!(values[2], Value::Text("a\n😀".into()));
         assert!(matches!(&values[3], Value::Text(Cow::Borrowed("é"))));
     }
@@ -185,7 +188,7 @@ mod tests {
             assert_eq!(field, "line", "{line}");
             assert!(problem.contains("(column "), "{problem}");
         }
-        let fault = values(b"{\"a\": \"\xff\"}").unwrap_err();
+        let fault = values(b"{\"a\": \"\xff\"}", &mut String::new()).unwrap_err();
         assert_eq!(fault.problem, "not UTF-8 (byte 8)");
     }
 
@@ -196,6 +199,9 @@ mod tests {
             "[".repeat(200_000),
             "]".repeat(200_000)
         );
-        assert_eq!(values(deep.as_bytes()), Ok(Values::default()));
+        assert_eq!(
+            values(deep.as_bytes(), &mut String::new()),
+            Ok(Values::default())
+        );
     }
 }

@@ -54,17 +54,14 @@ impl Chunk {
     ///
     /// A row in a foreign format may make several records, all of the same place. `split` is the
     /// one that is asked for: what belongs to others is not imported.
-    pub fn for_each<'a>(
-        &'a self,
-        split: &str,
-        mut record: impl FnMut(Place, Result<Values<'a>, Fault>),
-    ) {
+    pub fn for_each(&self, split: &str, mut record: impl FnMut(Place, Result<Values<'_>, Fault>)) {
         let native = self.format == Format::Records;
         let keys = self.format.keys();
         let Some(table) = &self.table else {
+            let mut room = String::new();
             return lines::for_each(self, |place, line| match line {
                 Err(fault) => record(place, Err(fault)),
-                Ok(line) if native => record(place, json::values(line)),
+                Ok(line) if native => record(place, json::values(line, &mut room)),
                 Ok(line) => match json_row::row(line, keys) {
                     Ok(row) => {
                         import::for_each(self.format, split, row, |values| record(place, values))

@@ -33,6 +33,8 @@ pub struct RejectedLine<'a> {
 /// Writes lines in the order in which they come.
 pub struct RejectedWriter {
     file: DiskFile,
+    /// A line before it goes to the file, which takes it in one piece.
+    bytes: Vec<u8>,
     path: PathBuf,
 }
 
@@ -41,15 +43,20 @@ impl RejectedWriter {
     pub fn create(path: &Path) -> Result<Self> {
         Ok(Self {
             file: DiskFile::create(path).map_err(Error::io(path))?,
+            bytes: Vec::new(),
             path: path.to_owned(),
         })
     }
 
     /// Writes a line.
     pub fn write(&mut self, line: &RejectedLine<'_>) -> Result<()> {
-        serde_json::to_writer(&mut self.file, line)
+        self.bytes.clear();
+        serde_json::to_writer(&mut self.bytes, line)
             .map_err(std::io::Error::from)
-            .and_then(|()| self.file.write_all(b"\n"))
+            .and_then(|()| {
+                self.bytes.push(b'\n');
+                self.file.write_all(&self.bytes)
+            })
             .map_err(Error::io(&self.path))
     }
 
