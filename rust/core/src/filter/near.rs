@@ -52,13 +52,13 @@ impl NearDuplicate {
         let mut signature = Signature::default();
         fields.for_each(|words| signature.add_words(words, self.shingle));
         let mut numbers = signature.numbers(self.bands * self.rows)?;
-        let mut band = |number: usize| {
+        let band = |number: usize| {
             let rows = numbers.by_ref().take(self.rows);
             let hash = rows.fold(number as u64, |hash, number| mix(hash ^ u64::from(number)));
             (hash >> 32) as u32
         };
         Some(NearKey {
-            bands: Bands::of(self.bands, &mut band),
+            bands: Bands::of(self.bands, band),
             sketch: Sketch::of(&signature),
         })
     }

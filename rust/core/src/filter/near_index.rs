@@ -137,6 +137,8 @@ struct Bands {
 
 /// Slots of a line.
 const SLOTS: usize = 8;
+/// Lines behind the last home for which there is room at once.
+const SPARE: usize = 8;
 /// The index of a free slot.
 const FREE: u32 = u32::MAX;
 
@@ -221,7 +223,7 @@ impl Bands {
         while self.lines[at].is_full() {
             at += 1;
             if at == self.lines.len() {
-                self.lines.reserve_exact(1);
+                self.lines.reserve_exact(SPARE);
                 self.lines.push(Line::EMPTY);
             }
         }
@@ -236,7 +238,8 @@ impl Bands {
 
     fn grow(&mut self) {
         self.homes = (self.homes * 3 / 2).max(self.homes + 8);
-        let lines = vec![Line::EMPTY; self.homes];
+        let mut lines = Vec::with_capacity(self.homes + SPARE);
+        lines.resize(self.homes, Line::EMPTY);
         for line in std::mem::replace(&mut self.lines, lines) {
             let entries = line.hashes.into_iter().zip(line.indices);
             for (hash, index) in entries.filter(|(_, index)| *index != FREE) {
