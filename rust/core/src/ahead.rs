@@ -79,13 +79,21 @@ impl<const BESIDE: u32> Table<BESIDE> {
     }
 
     fn grow(&mut self) {
-        let room = vec![0; 2 * self.slots.len()].into_boxed_slice();
+        let room = written(2 * self.slots.len());
         let old = std::mem::replace(&mut self.slots, room);
         for key in old.into_iter().filter(|key| *key != 0) {
             let slot = self.find(key);
             self.slots[slot] = key;
         }
     }
+}
+
+/// So many zeros, each written: of zeros that the kernel gives a page is found twice, once when it is read
+/// and again when something is put into it, and the second time every thread has to hear of it.
+pub fn written<T: Clone + Default>(count: usize) -> Box<[T]> {
+    let mut items = Vec::with_capacity(count);
+    items.resize(count, T::default());
+    items.into_boxed_slice()
 }
 
 /// Begins to load what stands at a place.

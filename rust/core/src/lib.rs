@@ -11,6 +11,7 @@ mod block;
 pub mod candidate;
 pub mod chat;
 pub mod choice;
+pub mod chunked;
 pub mod collect;
 pub mod config;
 pub mod error;

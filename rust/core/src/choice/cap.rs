@@ -5,12 +5,13 @@
 //! farthest (greedy farthest point, Gonzalez 1985; a 2-approximation of the best spread), by the
 //! estimated Jaccard distance of their word shingles. Ties go to the earlier one.
 //!
-//! Memory: 68 bytes a candidate, up to 132 with the room that growing lists leave.
+//! Memory: 80 bytes a candidate.
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
 
+use crate::chunked::Chunked;
 use crate::filter::{Reason, Rejection, Sketch};
 
 /// Options of the choice.
@@ -44,8 +45,7 @@ pub struct CapKey {
 #[derive(Debug)]
 pub struct Cap {
     most: usize,
-    keys: Vec<CapKey>,
-    example_ids: Vec<i64>,
+    candidates: Chunked<(i64, CapKey)>,
 }
 
 /// The candidates that are dropped: what is nearest to each, and how near.
@@ -60,25 +60,22 @@ impl Cap {
     pub fn new(options: &OverCap) -> Self {
         Self {
             most: options.max_per_question,
-            keys: Vec::new(),
-            example_ids: Vec::new(),
+            candidates: Chunked::default(),
         }
     }
 
     /// Adds a candidate.
     pub fn add(&mut self, example_id: i64, key: CapKey) {
-        self.keys.push(key);
-        self.example_ids.push(example_id);
+        self.candidates.push((example_id, key));
     }
 
     /// Chooses for every question.
     pub fn decide(self) -> Capped {
-        let mut order: Vec<u32> = (0..self.keys.len() as u32).collect();
-        order.sort_unstable_by_key(|&index| (self.keys[index as usize].question, index));
+        let questions = self.candidates.iter().map(|(_, key)| key.question);
+        let mut order: Vec<(u64, u32)> = questions.zip(0..).collect();
+        order.sort_unstable();
         let mut nearest = HashMap::new();
-        let same =
-            |a: &u32, b: &u32| self.keys[*a as usize].question == self.keys[*b as usize].question;
-        for group in order.chunk_by(same) {
+        for group in order.chunk_by(|(a, _), (b, _)| a == b) {
             self.spread(group, &mut nearest);
         }
         Capped {
@@ -88,19 +85,20 @@ impl Cap {
     }
 
     /// Drops all of a question's candidates but those that differ most.
-    fn spread(&self, group: &[u32], nearest: &mut HashMap<usize, (i64, f64)>) {
+    fn spread(&self, group: &[(u64, u32)], nearest: &mut HashMap<usize, (i64, f64)>) {
         if group.len() <= self.most {
             return;
         }
         // Of each that is left the nearest kept one, and the similarity to it.
         let mut left: Vec<(usize, usize, f64)> = group[1..]
             .iter()
-            .map(|&index| (index as usize, 0, -1.0))
+            .map(|&(_, index)| (index as usize, 0, -1.0))
             .collect();
-        let mut kept = group[0] as usize;
+        let mut kept = group[0].1 as usize;
+        let sketch = |index: usize| &self.candidates[index].1.sketch;
         for round in 1.. {
             for (index, near, similarity) in &mut left {
-                let new = self.keys[*index].sketch.similarity(&self.keys[kept].sketch);
+                let new = sketch(*index).similarity(sketch(kept));
                 if new > *similarity {
                     (*near, *similarity) = (kept, new);
                 }
@@ -117,7 +115,7 @@ impl Cap {
             kept = left.remove(farthest).0;
         }
         for (index, near, similarity) in left {
-            nearest.insert(index, (self.example_ids[near], similarity));
+            nearest.insert(index, (self.candidates[near].0, similarity));
         }
     }
 }

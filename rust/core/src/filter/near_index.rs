@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 use super::minhash::Sketch;
 use super::near::{Near, NearDuplicate, NearKey};
 use crate::ahead::fetch;
+use crate::chunked::Chunked;
 
 /// Candidates with the same band that are compared at most; more share a phrase, not a text.
 const COMPARED: usize = 4;
@@ -80,6 +81,7 @@ struct Known {
 }
 
 impl Index {
+    /// Of each band the line of its hash, and the next: few searches go on behind that.
     fn fetch(&self, key: &NearKey) {
         for &hash in key.bands.as_slice() {
             self.bands.lines[self.bands.home(hash)..]
@@ -93,14 +95,14 @@ impl Index {
         let mut alike: SmallVec<[u32; ALIKE]> = SmallVec::new();
         for &hash in key.bands.as_slice() {
             for index in self.bands.find(hash).filter(|&index| index >= compared) {
-                fetch(self.known.get(index as usize));
+                fetch(&self.known[index as usize]);
                 alike.push(index);
             }
         }
         alike.sort_unstable();
         alike.dedup();
         alike.into_iter().find_map(|index| {
-            let known = self.known.get(index as usize);
+            let known = &self.known[index as usize];
             let similarity = known.sketch.near(&key.sketch, self.threshold)?;
             Some(Near {
                 example_id: known.example_id,
@@ -249,44 +251,10 @@ impl Bands {
     }
 }
 
-/// A list that never moves what is in it, so that growing it takes no second copy.
-#[derive(Debug)]
-struct Chunked<T>(Vec<Vec<T>>);
-
-const CHUNK: usize = 4096;
-
-impl<T> Default for Chunked<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<T> Chunked<T> {
-    fn len(&self) -> usize {
-        self.0
-            .last()
-            .map_or(0, |last| (self.0.len() - 1) * CHUNK + last.len())
-    }
-
-    fn get(&self, index: usize) -> &T {
-        &self.0[index / CHUNK][index % CHUNK]
-    }
-
-    fn push(&mut self, item: T) {
-        match self.0.last_mut() {
-            Some(last) if last.len() < CHUNK => last.push(item),
-            _ => {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                chunk.push(item);
-                self.0.push(chunk);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunked::CHUNK;
     use crate::filter::Field;
     use crate::filter::minhash::Signature;
     use crate::filter::near;
@@ -406,7 +374,7 @@ mod tests {
             }
             let index = index.0.into_inner().unwrap();
             let lines = index.bands.lines.capacity();
-            let chunks = index.known.0.len() * CHUNK * size_of::<Known>();
+            let chunks = index.known.len().next_multiple_of(CHUNK) * size_of::<Known>();
             let bytes = lines * size_of::<Line>() + chunks;
             let per_candidate = bytes as f64 / index.known.len() as f64;
             assert!(per_candidate <= 160.0, "{per_candidate} bytes for {count}");

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::json::{MergeList, Model, TokenList, Vocab, to_bytes};
+use crate::ahead::written;
 
 /// The rank of two symbols that do not merge; after every other.
 pub const NO_MERGE: u32 = u32::MAX;
@@ -240,7 +241,7 @@ impl MergeTable {
         }
         let size = (merges.len() * 3 / 2 + 1).next_power_of_two().max(2);
         let mut table = Self {
-            slots: vec![0; size].into_boxed_slice(),
+            slots: written(size),
             shift: u64::BITS - size.trailing_zeros(),
             joined: merges.iter().map(|merge| merge[2]).collect(),
         };
@@ -295,7 +296,7 @@ impl TokenTable {
         let size = (tokens.len() * 2).next_power_of_two().max(2);
         let mut table = Self {
             tokens,
-            slots: vec![0; size].into_boxed_slice(),
+            slots: written(size),
             shift: u64::BITS - size.trailing_zeros(),
         };
         for index in 0..table.tokens.len() {
