@@ -350,7 +350,9 @@ mod tests {
                 tokens: 300,
             },
         ];
-        let first = aside(&[0, 70_000, 3], &runs);
+        // A group in two bytes each, one in four, and a rest.
+        let ids: Vec<u32> = (65_520..65_560).collect();
+        let first = aside(&ids, &runs);
         let second = Aside {
             record_id: None,
             domain: Some("sums"),

@@ -6,7 +6,7 @@
 //! tokens.
 //!
 //! Memory: 8 bytes a band at a load of a half at least, 48 for the sketch, 8 for the number: at most 152
-//! bytes a candidate with 6 bands.
+//! bytes a candidate with 6 bands; while the list grows, the one before it is there too.
 //!
 //! Performance note: a search waits for memory. So the bands are a list of lines of the processor's cache,
 //! of eight entries each that are compared at once, and what a search will look at is loaded ahead.
@@ -339,6 +339,22 @@ mod tests {
         assert_eq!(near.rejection().problem, problem);
         // What was dropped is not remembered.
         assert_eq!(index.0.read().unwrap().known.len(), 1);
+    }
+
+    #[test]
+    fn of_several_near_ones_the_first_is_named_whichever_band_finds_it() {
+        let index = NearIndex::new(&options());
+        let NearKey { sketch, .. } = key("the same few words in a row");
+        let key = |bands: [u32; 6]| NearKey {
+            bands: near::Bands::of(6, |band| bands[band]),
+            sketch,
+        };
+        assert_eq!(index.insert(4, &key([1, 2, 3, 4, 5, 6]), 0), None);
+        assert_eq!(index.insert(9, &key([11, 12, 13, 14, 15, 16]), 0), None);
+        for bands in [[1, 12, 0, 0, 0, 0], [11, 2, 0, 0, 0, 0]] {
+            let near = index.insert(20, &key(bands), 0).unwrap();
+            assert_eq!(near.example_id, 4);
+        }
     }
 
     #[test]

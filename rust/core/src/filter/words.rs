@@ -5,9 +5,8 @@
 //! up to each is kept, so that the hash of a run of words is a multiplication and a subtraction however
 //! long the run is.
 //!
-//! Performance note: all filters share one reading. Of ASCII 64 bytes become a bitmap, eight at a time
-//! in an integer, and words are what lies between its edges; one of up to eight bytes is a load and a
-//! multiplication. A loop over bytes took four times as long. A word that reaches beyond ASCII is
+//! Performance note: all filters share one reading. Of ASCII 64 bytes become a bitmap (`block`), and words
+//! are what lies between its edges; one of up to eight bytes is a load and a multiplication. A loop over bytes took four times as long. A word that reaches beyond ASCII is
 //! read character by character.
 
 use std::ops::Range;
