@@ -14,7 +14,7 @@ use crate::filter::{Earlier, Plan};
 use crate::manifest::{FORMAT, Manifest, Steps, span_kind_codes};
 use crate::ordered::{self, Flow};
 use crate::publish::Draft;
-use crate::read::{Chunk, Reader};
+use crate::read::{Chunk, Chunks};
 use crate::shard::{MANIFEST_FILE, TOKENIZER_DIR, write_dataset_info, write_state};
 use crate::tokenize::Renderer;
 
@@ -44,7 +44,7 @@ pub type OnProgress<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 /// [`Error::Input`] for what the user can mend, [`Error::Cancelled`] if `on_progress` breaks; in any
 /// case nothing is published and nothing left behind.
 pub fn prepare(config: &Config, on_progress: &mut OnProgress<'_>) -> Result<Manifest> {
-    let reader = Reader::open(&config.inputs)?;
+    let chunks = Chunks::open(&config.inputs)?;
     let plan = Plan::load(&config.filters)?;
     let draft = match config.dry_run {
         false => Some(Draft::begin(&config.output_dir, config.overwrite)?),
@@ -55,13 +55,13 @@ pub fn prepare(config: &Config, on_progress: &mut OnProgress<'_>) -> Result<Mani
     let mut flow = Preparation {
         progress: Progress {
             bytes: 0,
-            total_bytes: reader.total_bytes,
+            total_bytes: chunks.total_bytes,
             records: 0,
             kept: 0,
             rejected: 0,
             stage: "prepare",
         },
-        reader,
+        chunks,
         collector: Collector::new(config, &plan, &earlier, draft.as_ref().map(Draft::path))?,
         idle: Vec::new(),
         on_progress,
@@ -76,10 +76,6 @@ pub fn prepare(config: &Config, on_progress: &mut OnProgress<'_>) -> Result<Mani
     flow.progress.stage = "write";
     flow.tell()?;
     let fingerprint = flow.collector.finish()?.unwrap_or_default();
-    let sources = &mut flow.collector.totals.sources;
-    for (source, format) in sources.iter_mut().zip(&flow.reader.formats) {
-        source.format = *format;
-    }
     let manifest = manifest(config, &renderer, &flow.collector, fingerprint);
     if let Some(draft) = draft {
         write_manifest(&draft, &manifest)?;
@@ -97,10 +93,10 @@ pub fn prepare(config: &Config, on_progress: &mut OnProgress<'_>) -> Result<Mani
 type Item = (Chunk, Batch);
 
 struct Preparation<'a, 'p> {
-    reader: Reader,
+    chunks: Chunks,
     collector: Collector<'a>,
-    /// Items whose buffers wait for the next chunk.
-    idle: Vec<Item>,
+    /// Batches whose buffers wait for the next chunk.
+    idle: Vec<Batch>,
     progress: Progress,
     on_progress: &'p mut OnProgress<'p>,
 }
@@ -122,27 +118,28 @@ impl Flow for Preparation<'_, '_> {
     type Item = Item;
 
     fn next(&mut self) -> Result<Option<Item>> {
-        let mut item = self.idle.pop().unwrap_or_default();
         let Self {
-            reader,
+            chunks,
+            idle,
             on_progress,
             progress,
             ..
         } = self;
-        let more = reader.next(&mut item.0, &mut || tell(on_progress, progress))?;
-        Ok(more.then_some(item))
+        let chunk = chunks.next(&mut || tell(on_progress, progress))?;
+        Ok(chunk.map(|chunk| (chunk, idle.pop().unwrap_or_default())))
     }
 
-    fn accept(&mut self, item: Item) -> Result<()> {
-        let (chunk, batch) = &item;
-        self.collector.add(chunk.source, batch)?;
+    fn accept(&mut self, (chunk, batch): Item) -> Result<()> {
+        self.collector.totals.sources[chunk.source].format = chunk.format;
+        self.collector.add(chunk.source, &batch)?;
         let records = self.collector.totals.records();
         self.progress.bytes += chunk.size;
         self.progress.records = records.read;
         // What waits for a choice counts as kept until it is made.
         self.progress.kept = records.read - records.rejected.total();
         self.progress.rejected = records.rejected.total();
-        self.idle.push(item);
+        self.chunks.reuse(chunk);
+        self.idle.push(batch);
         self.tell()
     }
 }

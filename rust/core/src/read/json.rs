@@ -9,14 +9,12 @@ use serde_json::value::RawValue;
 use super::plain;
 use crate::record::{FIELDS, Fault, Value, Values};
 
-/// Reads a line that holds one JSON object in UTF-8.
+/// Reads a line that holds one JSON object.
 ///
 /// Fields that no one reads are checked for syntax only. Values are cut out of the line first
 /// (`RawValue`): numbers stay as written, most texts need no copy, and a fault has its field. `room` is
 /// for texts that do; it is overwritten.
-pub fn values<'l>(line: &'l [u8], room: &'l mut String) -> Result<Values<'l>, Fault> {
-    let line = std::str::from_utf8(line)
-        .map_err(|fault| Fault::line(format!("not UTF-8 (byte {})", fault.valid_up_to() + 1)))?;
+pub fn values<'l>(line: &'l str, room: &'l mut String) -> Result<Values<'l>, Fault> {
     let mut values = Values::default();
     match plain::read(line, room, &mut values) {
         Some(()) => Ok(values),
@@ -137,7 +135,7 @@ mod tests {
     use super::*;
 
     fn fault(line: &str) -> (String, String) {
-        let fault = values(line.as_bytes(), &mut String::new())
+        let fault = values(line, &mut String::new())
             .and_then(|values| crate::record::Record::new(values, "train", true))
             .unwrap_err();
         (fault.field.into_owned(), fault.problem.into_owned())
@@ -146,7 +144,7 @@ mod tests {
     #[test]
     fn numbers_stay_as_written() {
         let mut room = String::new();
-        let values = values(br#"{"answer": 40000.0, "teacher_answer": 1E5}"#, &mut room).unwrap();
+        let values = values(r#"{"answer": 40000.0, "teacher_answer": 1E5}"#, &mut room).unwrap();
         assert_eq!(values[3], Value::Number("40000.0".into()));
         assert_eq!(values[6], Value::Number("1E5".into()));
     }
@@ -155,7 +153,7 @@ mod tests {
     fn escapes_are_read_and_plain_text_is_borrowed() {
         let line = r#"{"question": "a\n\ud83d\ude00", "answer": "é"}"#;
         let mut room = String::new();
-        let values = values(line.as_bytes(), &mut room).unwrap();
+        let values = values(line, &mut room).unwrap();
         assert_eq!(values[2], Value::Text("a\n😀".into()));
         assert!(matches!(&values[3], Value::Text(Cow::Borrowed("é"))));
     }
@@ -188,8 +186,6 @@ mod tests {
             assert_eq!(field, "line", "{line}");
             assert!(problem.contains("(column "), "{problem}");
         }
-        let fault = values(b"{\"a\": \"\xff\"}", &mut String::new()).unwrap_err();
-        assert_eq!(fault.problem, "not UTF-8 (byte 8)");
     }
 
     #[test]
@@ -199,9 +195,6 @@ mod tests {
             "[".repeat(200_000),
             "]".repeat(200_000)
         );
-        assert_eq!(
-            values(deep.as_bytes(), &mut String::new()),
-            Ok(Values::default())
-        );
+        assert_eq!(values(&deep, &mut String::new()), Ok(Values::default()));
     }
 }

@@ -16,7 +16,7 @@ use crate::record::{Fault, Value};
 const DEEPEST: usize = 16;
 
 /// Reads those of `keys` that stand on a line.
-pub fn row<'a>(line: &'a [u8], keys: &[&'static str]) -> Result<Row<'a>, Fault> {
+pub fn row<'a>(line: &'a str, keys: &[&'static str]) -> Result<Row<'a>, Fault> {
     let mut fields: Vec<(&'static str, Value<'a>)> = Vec::new();
     for (key, value) in object(line)? {
         let Some(known) = keys.iter().find(|known| **known == key) else {
@@ -31,7 +31,7 @@ pub fn row<'a>(line: &'a [u8], keys: &[&'static str]) -> Result<Row<'a>, Fault> 
 }
 
 /// The keys on a line that holds an object, in its order.
-pub fn keys(line: &[u8]) -> Vec<String> {
+pub fn keys(line: &str) -> Vec<String> {
     let fields = object(line).unwrap_or_default();
     fields
         .into_iter()
@@ -41,9 +41,7 @@ pub fn keys(line: &[u8]) -> Vec<String> {
 
 type Fields<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
-fn object(line: &[u8]) -> Result<Fields<'_>, Fault> {
-    let line = std::str::from_utf8(line)
-        .map_err(|fault| Fault::line(format!("not UTF-8 (byte {})", fault.valid_up_to() + 1)))?;
+fn object(line: &str) -> Result<Fields<'_>, Fault> {
     fields(line).map_err(|fault| Fault::line(not_json(&fault)))
 }
 
@@ -111,7 +109,7 @@ mod tests {
 
     #[test]
     fn values_nest_and_numbers_stay_as_written() {
-        let line = br#"{"messages": [{"role": "user", "n": 4.50}], "x": 1, "id": null}"#;
+        let line = r#"{"messages": [{"role": "user", "n": 4.50}], "x": 1, "id": null}"#;
         let found = row(line, &["messages", "id"]).unwrap();
         let message = vec![
             ("role".into(), Value::Text("user".into())),
@@ -124,15 +122,15 @@ mod tests {
 
     #[test]
     fn faults_are_told_and_depth_is_bounded() {
-        let twice = row(br#"{"prompt": 1, "prompt": 2}"#, &["prompt"]).unwrap_err();
+        let twice = row(r#"{"prompt": 1, "prompt": 2}"#, &["prompt"]).unwrap_err();
         assert_eq!((&*twice.field, &*twice.problem), ("prompt", "given twice"));
-        assert_eq!(row(b"[1]", &[]).unwrap_err().field, "line");
+        assert_eq!(row("[1]", &[]).unwrap_err().field, "line");
         let deep = format!(
             "{{\"input\": {}{}}}",
             "[".repeat(100_000),
             "]".repeat(100_000)
         );
-        let found = row(deep.as_bytes(), &["input"]);
+        let found = row(&deep, &["input"]);
         assert!(matches!(found.unwrap().get("input"), Some(Value::List(_))));
     }
 }

@@ -1,6 +1,7 @@
 //! JSONL: chunks of whole lines.
 
 use std::io::{self, Read};
+use std::ops::Range;
 
 use super::{Chunk, Place, failed};
 use crate::error::Result;
@@ -13,7 +14,64 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// Bytes of a line at most. Four chunks a thread are under way, and each may hold one such line.
 const LINE_BYTES: usize = 16 << 20;
 
-const BOM: &[u8] = b"\xef\xbb\xbf";
+const BOM: &str = "\u{feff}";
+
+/// Bytes of a file, and whether they are text.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stretch {
+    /// UTF-8.
+    Text(String),
+    /// Somewhere in them is what is not.
+    Bytes(Vec<u8>),
+}
+
+impl Default for Stretch {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
+}
+
+impl Stretch {
+    fn of(bytes: Vec<u8>) -> Self {
+        match String::from_utf8(bytes) {
+            Ok(text) => Self::Text(text),
+            Err(fault) => Self::Bytes(fault.into_bytes()),
+        }
+    }
+
+    /// The bytes, of which nothing is left here.
+    fn take(&mut self) -> Vec<u8> {
+        match std::mem::take(self) {
+            Self::Text(text) => text.into_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// Forgets the bytes; their memory stays.
+    pub fn clear(&mut self) {
+        let mut bytes = self.take();
+        bytes.clear();
+        *self = Self::of(bytes);
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// Some of the bytes as text, or where they are none.
+    fn text(&self, range: Range<usize>) -> Result<&str, Fault> {
+        match self {
+            Self::Text(text) => Ok(&text[range]),
+            Self::Bytes(bytes) => str::from_utf8(&bytes[range]).map_err(|fault| {
+                Fault::line(format!("not UTF-8 (byte {})", fault.valid_up_to() + 1))
+            }),
+        }
+    }
+}
 
 /// A stream of lines, cut into chunks behind line ends.
 pub struct Lines<R> {
@@ -56,7 +114,7 @@ impl<R: Read> Lines<R> {
         waiting: &mut dyn FnMut() -> Result<()>,
     ) -> Result<bool> {
         chunk.too_long = false;
-        let bytes = &mut chunk.bytes;
+        let mut bytes = chunk.lines.take();
         bytes.append(&mut self.rest);
         let mut searched = bytes.len();
         while !self.ended {
@@ -84,37 +142,38 @@ impl<R: Read> Lines<R> {
             }
             searched = bytes.len();
             if searched > LINE_BYTES {
-                return self.skip_line(name, chunk, waiting);
+                return self.skip_line(name, chunk, bytes, waiting);
             }
         }
         chunk.line_start = self.line;
         chunk.byte_start = self.byte;
-        self.line += memchr::memchr_iter(b'\n', bytes).count() as u64;
+        self.line += memchr::memchr_iter(b'\n', &bytes).count() as u64;
         chunk.size = bytes.len() as u64;
         self.byte += chunk.size;
         self.any = self.any
             || bytes
                 .iter()
-                .any(|byte| !BLANK.contains(byte) && !BOM.contains(byte));
-        Ok(!bytes.is_empty())
+                .any(|byte| !BLANK.contains(byte) && !BOM.as_bytes().contains(byte));
+        chunk.lines = Stretch::of(bytes);
+        Ok(chunk.size > 0)
     }
 
-    /// Makes `chunk` the fault that its line is, and reads on to the line's end.
+    /// Makes `chunk` the fault that its line is, which begins with `buffer`, and reads on to the line's end.
     fn skip_line(
         &mut self,
         name: &str,
         chunk: &mut Chunk,
+        mut buffer: Vec<u8>,
         waiting: &mut dyn FnMut() -> Result<()>,
     ) -> Result<bool> {
         chunk.line_start = self.line;
         chunk.byte_start = self.byte;
         chunk.too_long = true;
-        let mut skipped = chunk.bytes.len() as u64;
-        let buffer = &mut chunk.bytes;
+        let mut skipped = buffer.len() as u64;
         buffer.truncate(CHUNK_BYTES);
         while !self.ended {
             waiting()?; // a line without an end can be left
-            let count = match self.reader.read(buffer) {
+            let count = match self.reader.read(&mut buffer) {
                 Ok(count) => count,
                 Err(fault) if fault.kind() == io::ErrorKind::Interrupted => continue,
                 Err(fault) => return Err(failed(name, fault)),
@@ -128,6 +187,7 @@ impl<R: Read> Lines<R> {
             skipped += count as u64;
         }
         buffer.clear();
+        chunk.lines = Stretch::of(buffer);
         chunk.size = skipped;
         self.line += 1;
         self.byte += skipped;
@@ -140,34 +200,30 @@ impl<R: Read> Lines<R> {
 const BLANK: &[u8] = b" \t\r\n";
 
 /// Calls `record` with each line that is not blank; a byte order mark before the first is skipped.
-pub fn for_each<'a>(chunk: &'a Chunk, mut record: impl FnMut(Place, Result<&'a [u8], Fault>)) {
+pub fn for_each<'a>(chunk: &'a Chunk, mut record: impl FnMut(Place, Result<&'a str, Fault>)) {
+    let place = |line, line_start| Place {
+        line,
+        byte_offset: Some(chunk.byte_start + line_start as u64),
+    };
     if chunk.too_long {
-        let place = Place {
-            line: chunk.line_start,
-            byte_offset: Some(chunk.byte_start),
-        };
         let problem = format!("longer than {} MiB", LINE_BYTES >> 20);
-        return record(place, Err(Fault::line(problem)));
+        return record(place(chunk.line_start, 0), Err(Fault::line(problem)));
     }
-    let mut line_start = 0;
-    let mut line_number = chunk.line_start;
-    while line_start < chunk.bytes.len() {
-        let rest = &chunk.bytes[line_start..];
-        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-        let byte_offset = chunk.byte_start + line_start as u64;
-        let mut line = &rest[..end];
-        if byte_offset == 0 {
-            line = line.strip_prefix(BOM).unwrap_or(line);
+    let bytes = chunk.lines.as_bytes();
+    let (mut line_start, mut number) = (0, chunk.line_start);
+    while line_start < bytes.len() {
+        let rest = &bytes[line_start..];
+        let line_end = line_start + memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let place = place(number, line_start);
+        let mut line = chunk.lines.text(line_start..line_end);
+        if place.byte_offset == Some(0) {
+            line = line.map(|line| line.strip_prefix(BOM).unwrap_or(line));
         }
-        if line.iter().any(|byte| !BLANK.contains(byte)) {
-            let place = Place {
-                line: line_number,
-                byte_offset: Some(byte_offset),
-            };
-            record(place, Ok(line));
+        if !matches!(line, Ok(line) if line.bytes().all(|byte| BLANK.contains(&byte))) {
+            record(place, line);
         }
-        line_start += end + 1;
-        line_number += 1;
+        line_start = line_end + 1;
+        number += 1;
     }
 }
 
@@ -194,12 +250,9 @@ mod tests {
         let mut lines = Lines::new(Drip(bytes, 0));
         let mut chunk = Chunk::default();
         let mut found = Vec::new();
-        while {
-            chunk.bytes.clear();
-            lines.next("test", &mut chunk, &mut || Ok(())).unwrap()
-        } {
+        while { lines.next("test", &mut chunk, &mut || Ok(())).unwrap() } {
             for_each(&chunk, |place, line| {
-                let line = line.map_or(b"too long".to_vec(), <[u8]>::to_vec);
+                let line = line.map_or(b"too long".to_vec(), |line| line.as_bytes().to_vec());
                 found.push((place.line, place.byte_offset.unwrap(), line));
             });
         }

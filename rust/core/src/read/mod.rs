@@ -4,6 +4,7 @@
 //! read by the workers. What a file holds is told by its first bytes, never by its name: lines,
 //! packed lines, Parquet, Arrow. The format of its records is told by the first of them.
 
+mod chunks;
 mod columns;
 mod json;
 mod json_row;
@@ -19,8 +20,10 @@ use std::io::{self, Read};
 
 use arrow_array::RecordBatch;
 
+pub use self::chunks::Chunks;
 use self::columns::{Columns, Imported};
 use self::lines::Lines;
+pub use self::lines::Stretch;
 use self::stream::{Bytes, Content};
 use self::table::Table;
 use crate::error::{Error, Result};
@@ -41,8 +44,8 @@ pub struct Chunk {
     pub byte_start: u64,
     /// Bytes of the file, packed as it is, that it stands for.
     pub size: u64,
-    /// The lines' bytes; empty for a table.
-    pub bytes: Vec<u8>,
+    /// The lines; none of a table.
+    pub lines: Stretch,
     /// Whether it is the beginning of one line that is longer than lines may be.
     pub too_long: bool,
     /// The rows of a table.
@@ -147,7 +150,7 @@ pub struct Reader {
     /// Bytes of all files; standard input counts as none, for no one knows.
     pub total_bytes: u64,
     /// The format of each file so far.
-    pub formats: Vec<Format>,
+    formats: Vec<Format>,
     current: Option<Source>,
 }
 
@@ -199,7 +202,7 @@ impl Reader {
         waiting: &mut dyn FnMut() -> Result<()>,
     ) -> Result<bool> {
         chunk.table = None;
-        chunk.bytes.clear();
+        chunk.lines.clear();
         loop {
             let source = match &mut self.current {
                 Some(source) => source,

@@ -22,7 +22,7 @@ const CHUNK_ROWS: usize = 512;
 pub struct Table {
     /// What the file is, for its faults.
     what: &'static str,
-    batches: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>,
+    batches: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>,
     /// What is left of a batch; slices share its memory.
     batch: Option<RecordBatch>,
     size: Size,
@@ -90,7 +90,7 @@ impl Table {
 
     fn new(
         what: &'static str,
-        batches: impl Iterator<Item = Result<RecordBatch, ArrowError>> + 'static,
+        batches: impl Iterator<Item = Result<RecordBatch, ArrowError>> + Send + 'static,
         size: Size,
     ) -> Self {
         Self {

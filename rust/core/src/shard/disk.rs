@@ -26,12 +26,12 @@ const STEP: usize = 32 << 20;
 /// Takes bytes, and hashes them.
 pub struct DiskFile {
     block: Block,
-    hash: Xxh3Default,
     /// Gone once the thread has ended.
     full: Option<SyncSender<Block>>,
     /// Blocks that are written, to be filled again.
     written: Receiver<Block>,
-    thread: Option<JoinHandle<io::Result<()>>>,
+    /// Tells the hash at its end.
+    thread: Option<JoinHandle<io::Result<u128>>>,
 }
 
 impl DiskFile {
@@ -48,7 +48,6 @@ impl DiskFile {
             .spawn(move || sink.write_all(&to_write, &back))?;
         Ok(Self {
             block: Block::new(),
-            hash: Xxh3Default::new(),
             full: Some(full),
             written,
             thread: Some(thread),
@@ -60,23 +59,21 @@ impl DiskFile {
         if self.block.filled > 0 {
             self.hand_over()?;
         }
-        self.end()?;
-        Ok(self.hash.digest128())
+        self.end()
     }
 
     fn hand_over(&mut self) -> io::Result<()> {
-        self.hash.update(self.block.bytes());
         let next = self.written.try_recv().unwrap_or_else(|_| Block::new());
         let block = std::mem::replace(&mut self.block, next);
         match self.full.as_ref().map(|full| full.send(block)) {
             Some(Ok(())) => Ok(()),
             // It ended before its time.
-            _ => self.end(),
+            _ => self.end().map(drop),
         }
     }
 
-    /// Waits for the thread; tells what went wrong.
-    fn end(&mut self) -> io::Result<()> {
+    /// Waits for the thread; tells the hash, or what went wrong.
+    fn end(&mut self) -> io::Result<u128> {
         self.full = None;
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
@@ -168,14 +165,17 @@ impl Sink {
         })
     }
 
-    fn write_all(mut self, blocks: &Receiver<Block>, back: &Sender<Block>) -> io::Result<()> {
+    /// Writes all that comes; returns its hash.
+    fn write_all(mut self, blocks: &Receiver<Block>, back: &Sender<Block>) -> io::Result<u128> {
+        let mut hash = Xxh3Default::new();
         for mut block in blocks {
+            hash.update(block.bytes());
             self.write(&block)?;
             block.filled = 0;
             // At the end no one asks for it.
             let _ = back.send(block);
         }
-        Ok(())
+        Ok(hash.digest128())
     }
 
     fn write(&mut self, block: &Block) -> io::Result<()> {
