@@ -50,12 +50,16 @@ impl Block {
         self.bits(|lane| lanes::within(lane, first, count))
     }
 
+    /// The block with its letters in lower case; of other bytes none becomes a letter.
+    #[inline(always)]
+    pub fn lower_case(self) -> Self {
+        Self(self.0.map(|lane| lanes::with_bits(lane, 0x20)))
+    }
+
     /// Where `a`–`z` and `A`–`Z` are.
     #[inline(always)]
     pub fn letters(self) -> u64 {
-        // Setting this bit moves upper case to lower case, and no other byte to a letter.
-        let lower = Self(self.0.map(|lane| lanes::with_bits(lane, 0x20)));
-        lower.within(b'a', 26)
+        self.lower_case().within(b'a', 26)
     }
 
     /// Where `0`–`9` are.
@@ -180,6 +184,8 @@ mod tests {
             };
             let block = Block::of(&text, 0);
             assert_eq!(block.letters(), bits(u8::is_ascii_alphabetic));
+            let lower = block.lower_case();
+            assert_eq!(lower.equal(b'w'), bits(|byte| matches!(byte, b'w' | b'W')));
             assert_eq!(block.digits(), bits(u8::is_ascii_digit));
             assert_eq!(block.beyond_ascii(), bits(|byte| !byte.is_ascii()));
             assert_eq!(block.equal(b'"'), bits(|byte| *byte == b'"'));

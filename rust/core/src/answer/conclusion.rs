@@ -2,6 +2,8 @@
 
 use memchr::memmem;
 
+use crate::block::{BLOCK, Block};
+
 /// What `text` explicitly concludes, the last time it does; `None` where it does not.
 ///
 /// Read are `\boxed{…}` and `\fbox{…}`, a last line `#### …`, and `answer is …`,
@@ -130,21 +132,29 @@ fn phrase(text: &str) -> Option<Found<'_>> {
 }
 
 /// The last place of the word "answer" in any case.
+///
+/// Of its pairs of letters a rare one is looked for, 64 bytes at once: half of the time that looking for
+/// its rarest letter takes.
 fn rfind_answer(text: &[u8]) -> Option<usize> {
     const WORD: &[u8] = b"answer";
-    // Its rarest letter is looked for: a tenth of the time of its first one.
-    const RAREST: usize = 3;
-    let mut end = text.len();
-    while let Some(rarest) = memchr::memrchr2(b'w', b'W', &text[..end]) {
-        end = rarest;
-        let Some(at) = rarest.checked_sub(RAREST) else {
-            continue;
-        };
-        let matches = text
-            .get(at..at + WORD.len())
-            .is_some_and(|found| found.eq_ignore_ascii_case(WORD));
-        if matches && (at == 0 || !text[at - 1].is_ascii_alphanumeric()) {
-            return Some(at);
+    // Where the second of the pair is in it.
+    const SECOND: usize = 3;
+    // Blocks share a byte, so that each pair stands in one.
+    const STEP: usize = BLOCK - 1;
+    for block_start in (0..=text.len() / STEP).rev().map(|block| block * STEP) {
+        let block = Block::of(&text[block_start..], 0).lower_case();
+        let mut seconds = block.equal(WORD[SECOND - 1]) << 1 & block.equal(WORD[SECOND]);
+        while let Some(last) = seconds.checked_ilog2() {
+            seconds ^= 1 << last;
+            let Some(at) = (block_start + last as usize).checked_sub(SECOND) else {
+                continue;
+            };
+            let word = text.get(at..at + WORD.len());
+            if word.is_some_and(|word| word.eq_ignore_ascii_case(WORD))
+                && (at == 0 || !text[at - 1].is_ascii_alphanumeric())
+            {
+                return Some(at);
+            }
         }
     }
     None
@@ -235,6 +245,8 @@ fn sentence_end(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -284,6 +296,22 @@ mod tests {
         reads("\\boxed{6} hence the answer is 6 apples.", "6 apples");
         reads("The answer is 5. What is the answer?", "5");
         reads("The answer is 5. The answer isn't 6.", "5");
+    }
+
+    proptest! {
+        #[test]
+        fn the_last_word_is_found_wherever_it_stands(
+            pieces in prop::collection::vec(prop::sample::select(vec![
+                "answer", " answer", "Answer", "ANSWER", "unanswered", "answ", "swer", "w", "s", "\u{13}w", " ", "é",
+                "a text of some length that holds no such word ",
+            ]), 0..30),
+        ) {
+            let text = pieces.concat();
+            let lower = text.to_ascii_lowercase();
+            let places = lower.match_indices("answer").map(|(at, _)| at);
+            let starts = |&at: &usize| !text[..at].ends_with(|before: char| before.is_ascii_alphanumeric());
+            prop_assert_eq!(rfind_answer(text.as_bytes()), places.filter(starts).last());
+        }
     }
 
     #[test]

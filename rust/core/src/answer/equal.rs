@@ -17,11 +17,14 @@ use super::number::Number;
 /// assert!(!equal("01/02/2020", "1/2/2020"));
 /// ```
 pub fn equal(a: &str, b: &str) -> bool {
+    let (a, b) = (a.trim(), b.trim());
+    if a == b {
+        return !a.is_empty();
+    }
     let (bare_a, bare_b) = (undecorated(a), undecorated(b));
     if bare_a.is_empty() || bare_b.is_empty() {
-        // Punctuation can be the answer: "?" is "?", and nothing is nothing.
-        let (a, b) = (a.trim(), b.trim());
-        return !a.is_empty() && a == b;
+        // Punctuation can be the answer, but only "?" is "?".
+        return false;
     }
     if same_text(bare_a, bare_b) {
         return true;

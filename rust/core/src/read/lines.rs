@@ -115,6 +115,7 @@ impl<R: Read> Lines<R> {
     ) -> Result<bool> {
         chunk.too_long = false;
         let mut bytes = chunk.lines.take();
+        bytes.clear();
         bytes.append(&mut self.rest);
         let mut searched = bytes.len();
         while !self.ended {
@@ -250,7 +251,7 @@ mod tests {
         let mut lines = Lines::new(Drip(bytes, 0));
         let mut chunk = Chunk::default();
         let mut found = Vec::new();
-        while { lines.next("test", &mut chunk, &mut || Ok(())).unwrap() } {
+        while lines.next("test", &mut chunk, &mut || Ok(())).unwrap() {
             for_each(&chunk, |place, line| {
                 let line = line.map_or(b"too long".to_vec(), |line| line.as_bytes().to_vec());
                 found.push((place.line, place.byte_offset.unwrap(), line));
@@ -282,6 +283,28 @@ mod tests {
     fn blank_lines_count_but_are_no_records() {
         let found = read(b"\xef\xbb\xbfa\r\n\n \t\r\nb");
         assert_eq!(found, [(1, 0, b"a\r".to_vec()), (4, 11, b"b".to_vec())]);
+    }
+
+    #[test]
+    fn of_what_is_no_text_the_line_is_told() {
+        let chunk = Chunk {
+            lines: Stretch::of(b"\xef\xbb\xbfone\ntw\xff\n\xe9\xa0\n\nfive".to_vec()),
+            line_start: 1,
+            ..Chunk::default()
+        };
+        let mut found = Vec::new();
+        for_each(&chunk, |place, line| {
+            let line = line.map_err(|fault| fault.problem.into_owned());
+            found.push((place.line, line));
+        });
+        let fault = |byte| Err(format!("not UTF-8 (byte {byte})"));
+        let expected = [
+            (1, Ok("one")),
+            (2, fault(3)),
+            (3, fault(1)),
+            (5, Ok("five")),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]
