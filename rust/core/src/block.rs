@@ -4,6 +4,8 @@
 //! many steps as there are bytes of the sort that is looked for, not as there are bytes.
 #![allow(unsafe_code, reason = "vector instructions; see `lanes`")]
 
+use std::ops::BitOr;
+
 /// Bytes of a block.
 pub const BLOCK: usize = 64;
 
@@ -40,14 +42,14 @@ impl Block {
 
     /// Where a byte is.
     #[inline(always)]
-    pub fn equal(self, byte: u8) -> u64 {
-        self.bits(|lane| lanes::equal(lane, byte))
+    pub fn equal(self, byte: u8) -> Mask {
+        Mask(self.0.map(|lane| lanes::equal(lane, byte)))
     }
 
     /// Where bytes are from `first` on, `count` (below 128) different ones.
     #[inline(always)]
-    pub fn within(self, first: u8, count: u8) -> u64 {
-        self.bits(|lane| lanes::within(lane, first, count))
+    pub fn within(self, first: u8, count: u8) -> Mask {
+        Mask(self.0.map(|lane| lanes::within(lane, first, count)))
     }
 
     /// The block with its letters in lower case; of other bytes none becomes a letter.
@@ -58,27 +60,81 @@ impl Block {
 
     /// Where `a`–`z` and `A`–`Z` are.
     #[inline(always)]
-    pub fn letters(self) -> u64 {
+    pub fn letters(self) -> Mask {
         self.lower_case().within(b'a', 26)
     }
 
     /// Where `0`–`9` are.
     #[inline(always)]
-    pub fn digits(self) -> u64 {
+    pub fn digits(self) -> Mask {
         self.within(b'0', 10)
+    }
+
+    /// Where bytes have a bit, the lowest being 0.
+    #[inline(always)]
+    pub fn with_bit(self, bit: u32) -> Mask {
+        let all = Self(self.0.map(|lane| lanes::with_bits(lane, !(1 << bit))));
+        all.equal(0xff)
     }
 
     /// Where bytes beyond ASCII are.
     #[inline(always)]
-    pub fn beyond_ascii(self) -> u64 {
-        self.bits(lanes::high_bits)
+    pub fn beyond_ascii(self) -> Mask {
+        Mask(self.0)
+    }
+}
+
+/// Some of 64 bytes: those whose highest bit is set. Sets are joined here before they become bits, which
+/// costs the most.
+#[derive(Clone, Copy)]
+pub struct Mask([lanes::Lane; LANES]);
+
+impl Mask {
+    /// The bytes as the bits of an integer.
+    #[inline(always)]
+    pub fn bits(self) -> u64 {
+        let lanes = self.0.into_iter().rev();
+        lanes.fold(0, |bits, lane| {
+            bits << LANE | u64::from(lanes::high_bits(lane))
+        })
     }
 
+    /// The bytes that are in this set and not in the other.
     #[inline(always)]
-    fn bits(self, test: impl Fn(lanes::Lane) -> u16) -> u64 {
-        let lanes = self.0.into_iter().rev();
-        lanes.fold(0, |bits, lane| bits << LANE | u64::from(test(lane)))
+    pub fn without(mut self, other: Self) -> Self {
+        for (lane, other) in self.0.iter_mut().zip(other.0) {
+            *lane = lanes::without(*lane, other);
+        }
+        self
     }
+}
+
+impl BitOr for Mask {
+    type Output = Self;
+
+    #[inline(always)]
+    fn bitor(mut self, other: Self) -> Self {
+        for (lane, other) in self.0.iter_mut().zip(other.0) {
+            *lane = lanes::or(*lane, other);
+        }
+        self
+    }
+}
+
+/// Puts the places that are `bits` of the block at `base` into `room`, which has room for [`BLOCK`] at least;
+/// how many there are.
+#[inline(always)]
+pub fn put(base: usize, mut bits: u64, room: &mut [u32]) -> usize {
+    let mut count = 0;
+    if let Some(room) = room.first_chunk_mut::<BLOCK>() {
+        while bits != 0 {
+            // There are no more bits than that; so the processor need not be asked.
+            room[count % BLOCK] = base as u32 + bits.trailing_zeros();
+            bits &= bits - 1;
+            count += 1;
+        }
+    }
+    count
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -86,8 +142,8 @@ mod lanes {
     //! Sixteen bytes at once, with the instructions that every x86-64 processor has.
 
     use std::arch::x86_64::{
-        __m128i, _mm_add_epi8, _mm_cmpeq_epi8, _mm_cmplt_epi8, _mm_loadu_si128, _mm_movemask_epi8,
-        _mm_or_si128, _mm_set1_epi8,
+        __m128i, _mm_add_epi8, _mm_andnot_si128, _mm_cmpeq_epi8, _mm_cmplt_epi8, _mm_loadu_si128,
+        _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
     };
 
     use super::LANE;
@@ -113,24 +169,35 @@ mod lanes {
     }
 
     #[inline(always)]
-    pub fn equal(lane: Lane, byte: u8) -> u16 {
+    pub fn or(lane: Lane, other: Lane) -> Lane {
         // SAFETY: SSE2.
-        high_bits(unsafe { _mm_cmpeq_epi8(lane, each(byte)) })
+        unsafe { _mm_or_si128(lane, other) }
     }
 
     #[inline(always)]
-    pub fn within(lane: Lane, first: u8, count: u8) -> u16 {
+    pub fn without(lane: Lane, other: Lane) -> Lane {
+        // SAFETY: SSE2.
+        unsafe { _mm_andnot_si128(other, lane) }
+    }
+
+    #[inline(always)]
+    pub fn equal(lane: Lane, byte: u8) -> Lane {
+        // SAFETY: SSE2.
+        unsafe { _mm_cmpeq_epi8(lane, each(byte)) }
+    }
+
+    #[inline(always)]
+    pub fn within(lane: Lane, first: u8, count: u8) -> Lane {
         // SAFETY: SSE2. Moved so that the first of the range is the least there is.
-        high_bits(unsafe {
+        unsafe {
             let moved = _mm_add_epi8(lane, each(0x80_u8.wrapping_sub(first)));
             _mm_cmplt_epi8(moved, each(0x80 + count))
-        })
+        }
     }
 
     #[inline(always)]
     pub fn with_bits(lane: Lane, bits: u8) -> Lane {
-        // SAFETY: SSE2.
-        unsafe { _mm_or_si128(lane, each(bits)) }
+        or(lane, each(bits))
     }
 }
 
@@ -148,21 +215,35 @@ mod bytewise {
         *bytes
     }
 
-    fn bits(lane: Lane, test: impl Fn(u8) -> bool) -> u16 {
-        let bytes = lane.into_iter().rev();
-        bytes.fold(0, |bits, byte| bits << 1 | u16::from(test(byte)))
+    fn each(lane: Lane, test: impl Fn(u8) -> bool) -> Lane {
+        lane.map(|byte| if test(byte) { 0xff } else { 0 })
     }
 
     pub fn high_bits(lane: Lane) -> u16 {
-        bits(lane, |byte| byte >= 0x80)
+        let bytes = lane.into_iter().rev();
+        bytes.fold(0, |bits, byte| bits << 1 | u16::from(byte >= 0x80))
     }
 
-    pub fn equal(lane: Lane, byte: u8) -> u16 {
-        bits(lane, |each| each == byte)
+    pub fn or(mut lane: Lane, other: Lane) -> Lane {
+        lane.iter_mut()
+            .zip(other)
+            .for_each(|(byte, other)| *byte |= other);
+        lane
     }
 
-    pub fn within(lane: Lane, first: u8, count: u8) -> u16 {
-        bits(lane, |byte| byte.wrapping_sub(first) < count)
+    pub fn without(mut lane: Lane, other: Lane) -> Lane {
+        lane.iter_mut()
+            .zip(other)
+            .for_each(|(byte, other)| *byte &= !other);
+        lane
+    }
+
+    pub fn equal(lane: Lane, byte: u8) -> Lane {
+        each(lane, |here| here == byte)
+    }
+
+    pub fn within(lane: Lane, first: u8, count: u8) -> Lane {
+        each(lane, |byte| byte.wrapping_sub(first) < count)
     }
 
     pub fn with_bits(lane: Lane, bits: u8) -> Lane {
@@ -183,13 +264,27 @@ mod tests {
                 bytes.fold(0, |bits, byte| bits << 1 | u64::from(test(byte)))
             };
             let block = Block::of(&text, 0);
-            assert_eq!(block.letters(), bits(u8::is_ascii_alphabetic));
+            assert_eq!(block.letters().bits(), bits(u8::is_ascii_alphabetic));
             let lower = block.lower_case();
-            assert_eq!(lower.equal(b'w'), bits(|byte| matches!(byte, b'w' | b'W')));
-            assert_eq!(block.digits(), bits(u8::is_ascii_digit));
-            assert_eq!(block.beyond_ascii(), bits(|byte| !byte.is_ascii()));
-            assert_eq!(block.equal(b'"'), bits(|byte| *byte == b'"'));
-            assert_eq!(block.within(0, 32), bits(|byte| *byte < 32));
+            assert_eq!(
+                lower.equal(b'w').bits(),
+                bits(|byte| matches!(byte, b'w' | b'W'))
+            );
+            assert_eq!(block.digits().bits(), bits(u8::is_ascii_digit));
+            assert_eq!(block.with_bit(2).bits(), bits(|byte| byte & 4 != 0));
+            assert_eq!(block.beyond_ascii().bits(), bits(|byte| !byte.is_ascii()));
+            assert_eq!(block.equal(b'"').bits(), bits(|byte| *byte == b'"'));
+            assert_eq!(block.within(0, 32).bits(), bits(|byte| *byte < 32));
+            let joined = block.digits() | block.beyond_ascii();
+            assert_eq!(
+                joined.bits(),
+                bits(|byte| byte.is_ascii_digit() || !byte.is_ascii())
+            );
+            let left = joined.without(block.equal(b'7') | block.within(0x80, 100));
+            assert_eq!(
+                left.bits(),
+                bits(|byte| byte.is_ascii_digit() && *byte != b'7' || *byte >= 228)
+            );
         }
     }
 
@@ -198,17 +293,24 @@ mod tests {
         for shift in 0..=u8::MAX {
             let bytes = std::array::from_fn(|at| (at as u8 * 37).wrapping_add(shift));
             let (lane, bytes) = (lanes::load(&bytes), bytewise::load(&bytes));
-            assert_eq!(lanes::high_bits(lane), bytewise::high_bits(bytes));
+            let same = |lane, bytes| assert_eq!(lanes::high_bits(lane), bytewise::high_bits(bytes));
+            same(lane, bytes);
             for byte in 0..=u8::MAX {
-                assert_eq!(lanes::equal(lane, byte), bytewise::equal(bytes, byte));
-                assert_eq!(
-                    lanes::high_bits(lanes::with_bits(lane, byte)),
-                    bytewise::high_bits(bytewise::with_bits(bytes, byte))
+                let (equal, is_equal) = (lanes::equal(lane, byte), bytewise::equal(bytes, byte));
+                same(equal, is_equal);
+                same(lanes::or(lane, equal), bytewise::or(bytes, is_equal));
+                same(
+                    lanes::without(lane, equal),
+                    bytewise::without(bytes, is_equal),
+                );
+                same(
+                    lanes::with_bits(lane, byte),
+                    bytewise::with_bits(bytes, byte),
                 );
                 for count in [1, 26, 127] {
-                    assert_eq!(
+                    same(
                         lanes::within(lane, byte, count),
-                        bytewise::within(bytes, byte, count)
+                        bytewise::within(bytes, byte, count),
                     );
                 }
             }
@@ -216,8 +318,18 @@ mod tests {
     }
 
     #[test]
+    fn places_are_put_in_order() {
+        let mut room = [7; BLOCK + 1];
+        assert_eq!(put(640, 1 << 63 | 0b101, &mut room), 3);
+        assert_eq!(room[..4], [640, 642, 703, 7]);
+        assert_eq!(put(0, !0, &mut room), BLOCK);
+        assert!(room[..BLOCK].iter().copied().eq(0..BLOCK as u32) && room[BLOCK] == 7);
+        assert_eq!(put(0, 0, &mut room), 0);
+    }
+
+    #[test]
     fn what_is_missing_is_the_filler() {
-        assert_eq!(Block::of(b"a1", b' ').equal(b' '), !0b11);
-        assert_eq!(Block::of(b"", 0).within(0, 1), !0);
+        assert_eq!(Block::of(b"a1", b' ').equal(b' ').bits(), !0b11);
+        assert_eq!(Block::of(b"", 0).within(0, 1).bits(), !0);
     }
 }

@@ -48,7 +48,11 @@ pub const REJECTED_RATIONALE: usize = 9;
 
 /// A field as templates and filters use it: without the white space around it.
 pub fn trimmed(text: &str) -> &str {
-    text.trim_matches(is_space)
+    match text.as_bytes() {
+        // Nearly all are bare already, and this is asked of each field several times.
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
+        _ => text.trim_matches(is_space),
+    }
 }
 
 /// What stands in one field.

@@ -143,7 +143,8 @@ fn rfind_answer(text: &[u8]) -> Option<usize> {
     const STEP: usize = BLOCK - 1;
     for block_start in (0..=text.len() / STEP).rev().map(|block| block * STEP) {
         let block = Block::of(&text[block_start..], 0).lower_case();
-        let mut seconds = block.equal(WORD[SECOND - 1]) << 1 & block.equal(WORD[SECOND]);
+        let [first, second] = [SECOND - 1, SECOND].map(|letter| block.equal(WORD[letter]).bits());
+        let mut seconds = first << 1 & second;
         while let Some(last) = seconds.checked_ilog2() {
             seconds ^= 1 << last;
             let Some(at) = (block_start + last as usize).checked_sub(SECOND) else {

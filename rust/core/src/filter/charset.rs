@@ -137,7 +137,7 @@ fn is_plain(text: &str) -> bool {
     text.as_bytes().chunks(BLOCK).all(|chunk| {
         let block = Block::of(chunk, b' ');
         let printable = block.within(b' ', 0x7f - b' ');
-        printable | block.within(b'\t', 2) | block.equal(b'\r') == !0
+        (printable | block.within(b'\t', 2) | block.equal(b'\r')).bits() == !0
     })
 }
 

@@ -11,6 +11,7 @@
 //! in the same order, copies are equal as often as the numbers themselves.
 
 use super::words::{Words, mix};
+use crate::block::{BLOCK, Block};
 
 /// Bins of a signature.
 pub const BINS: usize = 128;
@@ -19,7 +20,7 @@ pub const BINS: usize = 128;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Signature([u32; BINS]);
 
-/// The value of an empty bin, greater than all others.
+/// The value of an empty bin, greater than all others, which lack the highest bit.
 const EMPTY: u32 = u32::MAX;
 
 impl Default for Signature {
@@ -103,19 +104,21 @@ pub struct Sketch([[u64; 2]; BITS]);
 impl Sketch {
     /// Keeps of a signature what comparing takes.
     pub fn of(signature: &Signature) -> Self {
-        let mut codes = [0; BINS];
-        for (code, &value) in codes.iter_mut().zip(&signature.0) {
-            let low = (value as u8 & ((1 << BITS) - 1)).max(1);
-            *code = if value == EMPTY { 0 } else { low };
-        }
+        // The low bits of each value, and the highest one where it is that of an empty bin.
+        let codes = signature.0.map(|value| {
+            let low = value as u8 & ((1 << BITS) - 1);
+            low | (value >> (u32::BITS - u8::BITS)) as u8 & 0x80
+        });
         let mut planes = [[0; 2]; BITS];
-        for (group, codes) in codes.as_chunks::<8>().0.iter().enumerate() {
-            let codes = u64::from_le_bytes(*codes);
+        for (half, codes) in codes.as_chunks::<BLOCK>().0.iter().enumerate() {
+            let block = Block::of(codes, 0);
+            let (empty, none) = (block.beyond_ascii(), block.equal(0));
             for (bit, plane) in planes.iter_mut().enumerate() {
-                // One bit of each byte, gathered in the highest byte.
-                let bits =
-                    (codes >> bit & 0x0101_0101_0101_0101).wrapping_mul(0x0102_0408_1020_4080);
-                plane[group / 8] |= (bits >> 56) << (group % 8 * 8);
+                let mut set = block.with_bit(bit as u32);
+                if bit == 0 {
+                    set = set | none;
+                }
+                plane[half] = set.without(empty).bits();
             }
         }
         Self(planes)

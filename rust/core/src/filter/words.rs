@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use crate::block::{BLOCK, Block};
+use crate::block::{BLOCK, Block, put};
 
 /// The words of one text.
 #[derive(Debug, Default)]
@@ -19,15 +19,11 @@ pub struct Words {
     count: usize,
     /// Nothing, then the polynomial up to each word; what is behind is of texts before.
     polynomials: Vec<u64>,
-    /// Where each word begins and ends.
+    /// The first byte of each word, and the one behind it.
     spans: Vec<Span>,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
-struct Span {
-    byte_start: u32,
-    byte_end: u32,
-}
+type Span = [u32; 2];
 
 /// An odd constant without pattern: 2⁶⁴ divided by the golden ratio.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -47,8 +43,8 @@ const STEP: usize = 8;
 impl Words {
     /// Reads the words of `text` in place of those that were here.
     pub fn read(&mut self, text: &str) {
-        // Between two words, or in one that stands alone, is a byte more.
-        let most = text.len() / 2 + 1;
+        // Between two words, or in one that stands alone, is a byte more; places are put block by block.
+        let most = text.len() / 2 + 1 + BLOCK / 2;
         if self.spans.len() < most {
             self.polynomials.resize(most + 1, 0);
             self.spans.resize(most, Span::default());
@@ -87,21 +83,21 @@ impl Words {
 
     /// The bytes of words as they were written, without what is between them.
     pub fn bytes(&self, words: Range<usize>) -> usize {
-        let bytes = |span: &Span| (span.byte_end - span.byte_start) as usize;
+        let bytes = |[start, end]: &Span| (end - start) as usize;
         self.spans[words].iter().map(bytes).sum()
     }
 
     /// The text from the start of word `first` to the end of word `last`.
     pub fn slice<'t>(&self, text: &'t str, first: usize, last: usize) -> &'t str {
-        let (first, last) = (self.spans[first], self.spans[last]);
-        &text[first.byte_start as usize..last.byte_end as usize]
+        let ([start, _], [_, end]) = (self.spans[first], self.spans[last]);
+        &text[start as usize..end as usize]
     }
 
     /// The words that stand in a part of the text, whose ends cut none in two.
     pub fn within(&self, part: &Range<usize>) -> Range<usize> {
         let spans = &self.spans[..self.count];
-        let first = spans.partition_point(|span| (span.byte_start as usize) < part.start);
-        let count = spans[first..].partition_point(|span| span.byte_end as usize <= part.end);
+        let first = spans.partition_point(|&[start, _]| (start as usize) < part.start);
+        let count = spans[first..].partition_point(|&[_, end]| end as usize <= part.end);
         first..first + count
     }
 
@@ -156,40 +152,43 @@ impl List<'_> {
     /// alone; returns where that begins.
     #[inline]
     fn read_ascii(&mut self, text: &[u8], at: usize) -> usize {
-        // Where the word began that goes on at the border of two blocks.
-        let mut inside: Option<usize> = None;
+        // Where words begin and end, in turn.
+        let edges = self.spans.as_flattened_mut();
+        let mut count = 2 * self.count;
+        let mut was_word = 0;
+        let mut end = text.len();
         for block_start in (at..text.len()).step_by(BLOCK) {
             let block = Block::of(&text[block_start..], 0);
-            let is_word = block.letters() | block.digits();
-            let is_beyond = block.beyond_ascii();
+            let is_word = (block.letters() | block.digits()).bits();
+            let is_beyond = block.beyond_ascii().bits();
             // The bytes before the first one that is beyond ASCII, all if there is none.
             let before = (is_beyond & is_beyond.wrapping_neg()).wrapping_sub(1);
-            let was_word = is_word << 1 | u64::from(inside.is_some());
-            let mut starts = is_word & !was_word & before;
-            let mut ends = !is_word & was_word & before;
-            loop {
-                let word_start = match inside {
-                    Some(start) => start,
-                    None if starts == 0 => break,
-                    None => block_start + pop(&mut starts),
-                };
-                if ends == 0 {
-                    inside = Some(word_start);
-                    break;
-                }
-                inside = None;
-                let word_end = block_start + pop(&mut ends);
-                self.push(hash(text, word_start, word_end), word_start, word_end);
-            }
+            let changes = (is_word ^ (is_word << 1 | was_word)) & before;
+            count += put(block_start, changes, &mut edges[count..]);
+            was_word = is_word >> (BLOCK - 1);
             if is_beyond != 0 {
-                let first = block_start + is_beyond.trailing_zeros() as usize;
-                return inside.unwrap_or(first);
+                end = block_start + is_beyond.trailing_zeros() as usize;
+                break;
             }
         }
-        if let Some(start) = inside {
-            self.push(hash(text, start, text.len()), start, text.len());
+        if count % 2 == 1 {
+            if end == text.len() {
+                edges[count] = end as u32;
+                count += 1;
+            } else {
+                count -= 1;
+                end = edges[count] as usize;
+            }
         }
-        text.len()
+        let new = self.count..count / 2;
+        let polynomials = self.polynomials[new.clone()].iter_mut();
+        for (&[start, end], place) in self.spans[new].iter().zip(polynomials) {
+            let hash = hash(text, start as usize, end as usize);
+            self.polynomial = self.polynomial.wrapping_mul(ROLL).wrapping_add(hash);
+            *place = self.polynomial;
+        }
+        self.count = count / 2;
+        end
     }
 
     /// Reads characters from `at` up to the next of ASCII that belongs to no word; returns where it is.
@@ -225,20 +224,9 @@ impl List<'_> {
     fn push(&mut self, hash: u64, byte_start: usize, byte_end: usize) {
         self.polynomial = self.polynomial.wrapping_mul(ROLL).wrapping_add(hash);
         self.polynomials[self.count] = self.polynomial;
-        self.spans[self.count] = Span {
-            byte_start: byte_start as u32,
-            byte_end: byte_end as u32,
-        };
+        self.spans[self.count] = [byte_start as u32, byte_end as u32];
         self.count += 1;
     }
-}
-
-/// Takes the lowest bit away and says which it was.
-#[inline]
-fn pop(bits: &mut u64) -> usize {
-    let bit = bits.trailing_zeros() as usize;
-    *bits &= *bits - 1;
-    bit
 }
 
 /// [`ROLL`] to a power.
@@ -251,29 +239,47 @@ const fn every(byte: u8) -> u64 {
     u64::from_le_bytes([byte; STEP])
 }
 
-/// The hash of a word of ASCII letters and digits.
-#[inline]
-fn hash(text: &[u8], byte_start: usize, byte_end: usize) -> u64 {
-    let mut hash = 0;
-    let mut at = byte_start;
-    loop {
-        let eight = match text[at..].first_chunk() {
-            Some(bytes) => u64::from_le_bytes(*bytes),
-            None => {
-                let mut bytes = [0; STEP];
-                bytes[..text.len() - at].copy_from_slice(&text[at..]);
-                u64::from_le_bytes(bytes)
-            }
-        };
-        // Digits have this bit, letters are lower case with it.
-        let eight = eight | every(0x20);
-        let left = byte_end - at;
-        if left <= STEP {
-            return mix(hash ^ eight & u64::MAX >> (u64::BITS as usize - 8 * left));
-        }
-        hash = mix(hash ^ eight);
-        at += STEP;
+/// The first bytes of an integer, by their number.
+const FIRST: [u64; STEP + 1] = {
+    let mut masks = [0; STEP + 1];
+    let mut length = 1;
+    while length < masks.len() {
+        masks[length] = masks[length - 1] << 8 | 0xff;
+        length += 1;
     }
+    masks
+};
+
+/// The hash of a word of ASCII letters and digits, of which nearly all have eight bytes at most.
+#[inline(always)]
+fn hash(text: &[u8], byte_start: usize, byte_end: usize) -> u64 {
+    let length = byte_end - byte_start;
+    match text[byte_start..].first_chunk() {
+        Some(eight) if length <= STEP => mix(folded(eight) & FIRST[length]),
+        _ => hash_in_steps(&text[byte_start..byte_end]),
+    }
+}
+
+/// The same of any word.
+#[inline(never)]
+fn hash_in_steps(word: &[u8]) -> u64 {
+    let (steps, rest) = word.as_chunks();
+    let hash = |hash: u64, step: &[u8; STEP]| mix(hash ^ folded(step));
+    match (steps, rest) {
+        (steps, []) => steps.iter().fold(0, hash),
+        (steps, rest) => {
+            let mut last = [0; STEP];
+            last[..rest.len()].copy_from_slice(rest);
+            mix(steps.iter().fold(0, hash) ^ folded(&last) & FIRST[rest.len()])
+        }
+    }
+}
+
+/// Letters and digits, in lower case.
+#[inline(always)]
+fn folded(bytes: &[u8; STEP]) -> u64 {
+    // Digits have this bit, letters are lower case with it.
+    u64::from_le_bytes(*bytes) | every(0x20)
 }
 
 /// A word that is read letter by letter; its hash is that of [`hash`].

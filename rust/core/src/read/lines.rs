@@ -32,7 +32,8 @@ impl Default for Stretch {
 }
 
 impl Stretch {
-    fn of(bytes: Vec<u8>) -> Self {
+    /// Some bytes.
+    pub fn of(bytes: Vec<u8>) -> Self {
         match String::from_utf8(bytes) {
             Ok(text) => Self::Text(text),
             Err(fault) => Self::Bytes(fault.into_bytes()),

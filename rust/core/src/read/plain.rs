@@ -100,8 +100,8 @@ impl<'l> Rest<'l> {
 
     fn look(&mut self) {
         let block = Block::of(&self.line.as_bytes()[self.block_start..], b' ');
-        self.marks = block.equal(b'"') | block.equal(b'\\');
-        self.has_controls |= block.within(0, b' ') != 0;
+        self.marks = (block.equal(b'"') | block.equal(b'\\')).bits();
+        self.has_controls |= block.within(0, b' ').bits() != 0;
     }
 
     /// Goes to the next quote or backslash.

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use limbeck_core::input::Format;
-use limbeck_core::read::Chunk;
+use limbeck_core::read::{Chunk, Stretch};
 use limbeck_core::record::Record;
 use serde_json::value::RawValue;
 
@@ -21,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut chunk = Chunk {
         format: Format::Records,
         line_start: 1,
-        bytes: bytes.to_vec(),
+        lines: Stretch::of(bytes.to_vec()),
         ..Chunk::default()
     };
     let mut places = Vec::new();

@@ -24,8 +24,6 @@ pub const INLINE: usize = 2;
 /// A piece as an integer: its bytes, then (in the highest byte) its length; the two highest bits
 /// are free for the count of its ids.
 pub trait Key: Copy + Default {
-    /// log2 of the sets of the table for such keys.
-    const SET_BITS: u32;
     /// Mixed bits, the best of them the highest.
     fn hash(self) -> u64;
     /// With the count of ids (1, 2, or 3 for more) in the free bits.
@@ -46,30 +44,36 @@ pub struct Medium(u64, u64);
 const LENGTH: u32 = 56;
 const COUNT: u32 = 62;
 
+/// The first bytes of a window, by their number, at most 7: looked up in less time than made.
+const FIRST: [u64; window::WIDTH] = {
+    let mut masks = [0; window::WIDTH];
+    let mut length = 1;
+    while length < masks.len() {
+        masks[length] = masks[length - 1] << 8 | 0xff;
+        length += 1;
+    }
+    masks
+};
+
 impl Short {
-    /// The first `length` (1 to 7) bytes of a window.
+    /// The first `length` (0 to 7) bytes of a window.
     #[inline(always)]
     pub fn new(window: u64, length: usize) -> Self {
-        let bytes = window & !(u64::MAX << (8 * length as u32));
-        Self(bytes | (length as u64) << LENGTH)
+        Self(window & FIRST[length] | (length as u64) << LENGTH)
     }
 }
 
 impl Medium {
-    /// A piece of 8 to 15 bytes that starts at `start` of a text.
+    /// The first `length` (8 to 15) bytes of two windows.
     #[inline]
-    pub fn new(text: &[u8], start: usize, length: usize) -> Self {
-        let rest = window::load(text, start + window::WIDTH);
-        let Short(rest) = Short::new(rest, length - window::WIDTH);
+    pub fn new(low: u64, high: u64, length: usize) -> Self {
+        let Short(high) = Short::new(high, length - window::WIDTH);
         // The whole length, which is never 0 as it is in an empty entry: eight NULs are a piece.
-        let length = rest | (window::WIDTH as u64) << LENGTH;
-        Self(window::load(text, start), length)
+        Self(low, high | (window::WIDTH as u64) << LENGTH)
     }
 }
 
 impl Key for Short {
-    const SET_BITS: u32 = 15;
-
     #[inline(always)]
     fn hash(self) -> u64 {
         self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -88,8 +92,6 @@ impl Key for Short {
 }
 
 impl Key for Medium {
-    const SET_BITS: u32 = 14;
-
     #[inline(always)]
     fn hash(self) -> u64 {
         let low = self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -117,12 +119,15 @@ struct Entry<K> {
     ids: [u32; INLINE],
 }
 
-/// Two-way sets, the entry used last first.
-struct Table<K>(Box<[[Entry<K>; 2]]>);
+/// Two-way sets, a power of two of them, each with the entry used last first.
+struct Table<K, const SETS: usize>(Box<[[Entry<K>; 2]; SETS]>);
 
-impl<K: Key> Table<K> {
+impl<K: Key, const SETS: usize> Table<K, SETS> {
     fn new() -> Self {
-        Self(vec![Default::default(); 1 << K::SET_BITS].into_boxed_slice())
+        match vec![Default::default(); SETS].try_into() {
+            Ok(sets) => Self(sets),
+            Err(_) => unreachable!("a list of as many"),
+        }
     }
 
     fn clear(&mut self) {
@@ -131,7 +136,7 @@ impl<K: Key> Table<K> {
 
     #[inline(always)]
     fn set(&mut self, key: K) -> &mut [Entry<K>; 2] {
-        &mut self.0[(key.hash() >> (u64::BITS - K::SET_BITS)) as usize]
+        &mut self.0[(key.hash() >> (u64::BITS - SETS.trailing_zeros())) as usize]
     }
 
     /// The count and the ids of a piece.
@@ -168,8 +173,8 @@ struct LongEntry {
 
 /// The cache of one thread.
 pub struct Cache {
-    short: Table<Short>,
-    medium: Table<Medium>,
+    short: Table<Short, { 1 << 15 }>,
+    medium: Table<Medium, { 1 << 14 }>,
     long: Box<[LongEntry]>,
     bytes: Vec<u8>,
     ids: Vec<u32>,
@@ -205,7 +210,9 @@ macro_rules! tabled {
                 if count > INLINE as u64 {
                     return Some(cache.unshare(found, ids));
                 }
-                ids[..INLINE].copy_from_slice(&found);
+                if let Some(first) = ids.first_chunk_mut() {
+                    *first = found;
+                }
                 Some(count as usize)
             }
 

@@ -26,15 +26,15 @@ impl Classes {
     pub fn of(text: &[u8]) -> Self {
         let block = Block::of(text, 0);
         let newlines = block.equal(b'\n') | block.equal(b'\r');
-        let controls = block.within(0, b' ') & !newlines;
+        let controls = block.within(0, b' ').without(newlines);
         Self {
-            letters: block.letters(),
-            upper: block.within(b'A', 26),
-            digits: block.digits(),
-            spaces: block.equal(b' '),
-            newlines,
-            slashes: block.equal(b'/'),
-            odd: controls | block.beyond_ascii() | block.equal(b'\''),
+            letters: block.letters().bits(),
+            upper: block.within(b'A', 26).bits(),
+            digits: block.digits().bits(),
+            spaces: block.equal(b' ').bits(),
+            newlines: newlines.bits(),
+            slashes: block.equal(b'/').bits(),
+            odd: (controls | block.beyond_ascii() | block.equal(b'\'')).bits(),
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use super::classes::Classes;
 use super::split::{Pattern, Scanner};
-use crate::block::BLOCK;
+use crate::block::{BLOCK, put};
 
 /// Where pieces start in a block, and where one may.
 struct Starts {
@@ -15,16 +15,14 @@ struct Starts {
     unsure: u64,
 }
 
-/// Puts where each piece of a text ends into `ends`, which has room for as many as there are bytes;
-/// returns how many there are.
-pub fn cut<P: Pattern>(text: &[u8], ends: &mut [u32]) -> usize {
+/// Where each piece of a text ends; `room` is overwritten.
+pub fn cut<'r, P: Pattern>(text: &[u8], room: &'r mut Vec<u32>) -> &'r [u32] {
+    if room.len() < text.len() + BLOCK {
+        room.resize(text.len() + BLOCK, 0);
+    }
     let scanner = Scanner::new::<P>(text);
     let mut count = 0;
     let mut start = 0;
-    let mut push = |end: usize| {
-        ends[count] = end as u32;
-        count += 1;
-    };
     // Before a text all is as after a newline.
     let mut before = Classes {
         newlines: !0,
@@ -37,6 +35,13 @@ pub fn cut<P: Pattern>(text: &[u8], ends: &mut [u32]) -> usize {
         (before, block) = (block, after);
         let mut bits = beyond(start, base) & inside(text.len(), base);
         bits &= starts.sure | starts.unsure;
+        if starts.unsure & bits == 0 {
+            if let Some(last) = bits.checked_ilog2() {
+                count += put(base, bits, &mut room[count..]);
+                start = base + last as usize;
+            }
+            continue;
+        }
         while bits != 0 {
             let bit = bits & bits.wrapping_neg();
             if starts.unsure & bit == 0 {
@@ -46,13 +51,15 @@ pub fn cut<P: Pattern>(text: &[u8], ends: &mut [u32]) -> usize {
                 start = scanner.piece_end::<P>(start);
                 bits &= beyond(start, base);
             }
-            push(start);
+            room[count] = start as u32;
+            count += 1;
         }
     }
     if start < text.len() {
-        push(text.len());
+        room[count] = text.len() as u32;
+        count += 1;
     }
-    count
+    &room[..count]
 }
 
 /// The classes of the block at `base`.
@@ -168,10 +175,9 @@ mod tests {
             end = scanner.piece_end::<P>(end);
             expected.push(end as u32);
         }
-        let mut ends = vec![0; text.len()];
-        let count = cut::<P>(text.as_bytes(), &mut ends);
         let name = std::any::type_name::<P>();
-        assert_eq!(ends[..count], expected, "{name} {text:?}");
+        let found = cut::<P>(text.as_bytes(), &mut Vec::new()).to_vec();
+        assert_eq!(found, expected, "{name} {text:?}");
     }
 
     fn check_all(text: &str) {

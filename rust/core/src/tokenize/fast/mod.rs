@@ -60,9 +60,11 @@ pub(super) struct Scratch {
     merge: MergeScratch,
     merged: Vec<u32>,
     normalized: String,
-    /// Where the pieces of a text end.
+    /// A text, and zeros behind it.
+    padded: Vec<u8>,
+    /// Where its pieces end.
     ends: Vec<u32>,
-    /// Room for the ids of a text.
+    /// Room for its ids.
     room: Vec<u32>,
 }
 
