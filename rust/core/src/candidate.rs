@@ -217,6 +217,7 @@ impl<'a> Worker<'a> {
         batch: &mut Batch,
     ) -> Result<State, Rejection> {
         let fields = self.fields(record, rationale, template)?;
+        self.renderer.fetch(template, fields.question);
         let sides = Sides::new(record, fields, self.config.pairs)?;
         let shown = sides.shown(self.config)?;
         let key = sides.key().under(template);

@@ -6,11 +6,15 @@
 //!
 //! Performance note: of 134,850 candidates 56 MB are written, and 105 where each id takes four bytes and
 //! each number eight. To hold 64 MiB in memory instead was not faster: pages that are written for the
-//! first time cost as much.
+//! first time cost as much. So that no one waits for the kernel's copies, threads write and read: the pass
+//! with every filter is three per cent faster (medians of 14 processes in turns, one thread that works).
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::thread::{self, JoinHandle};
 
 use crate::error::{Error, Result};
 use crate::read::Place;
@@ -18,8 +22,10 @@ use crate::tokenize::Run;
 
 /// The file's name in the draft directory; it is removed before anything is published.
 const SPILL_FILE: &str = "choice.spill";
-/// Bytes that are written or read together, few enough to stay in a core's own cache.
+/// Bytes from which on frames are written, and read, together.
 const BUFFER: usize = 128 << 10;
+/// Blocks of as many bytes that may wait for a thread.
+const WAITING: usize = 4;
 /// Bytes of a frame's length.
 const LENGTH: usize = size_of::<u32>();
 /// Ids that are stored in one width.
@@ -63,7 +69,7 @@ pub struct Spill {
     /// Where the file is to be; none in a dry run, which needs the lengths only.
     path: Option<PathBuf>,
     /// Made when the first frames are written to it.
-    file: Option<File>,
+    file: Option<Writing>,
     /// Frames that are not in it yet.
     held: Vec<u8>,
     most: usize,
@@ -93,9 +99,12 @@ impl Spill {
         self.held[frame_start..frame_start + LENGTH].copy_from_slice(&length.to_le_bytes());
         match &self.path {
             Some(path) if self.held.len() > self.most => {
-                spill(&mut self.file, path, &self.held).map_err(Error::io(path))?;
-                self.held.clear();
-                Ok(())
+                let file = match self.file.take() {
+                    Some(file) => file,
+                    None => Writing::begin(path).map_err(Error::io(path))?,
+                };
+                let file = self.file.insert(file);
+                file.hand_over(&mut self.held).map_err(Error::io(path))
             }
             _ => Ok(()),
         }
@@ -103,56 +112,190 @@ impl Spill {
 
     /// Takes up every candidate in order, and removes the file.
     pub fn replay(self, mut take: impl FnMut(&Aside<'_>) -> Result<()>) -> Result<()> {
-        let has_tokens = self.path.is_some();
-        let path = self.path.unwrap_or_else(|| SPILL_FILE.into());
-        let Some(file) = self.file else {
-            return read(&*self.held, has_tokens, &mut take).map_err(Error::io(&path))?;
+        let mut frames = Frames {
+            has_tokens: self.path.is_some(),
+            ids: Vec::new(),
+            runs: Vec::new(),
+            take: &mut take,
         };
-        let rewound = |mut file: File| file.rewind().map(|()| file);
-        let taken = rewound(file)
-            .map(|file| BufReader::with_capacity(BUFFER, file).chain(&*self.held))
-            .and_then(|frames| read(frames, has_tokens, &mut take))
-            .map_err(Error::io(&path))?;
-        fs::remove_file(&path).map_err(Error::io(&path))?;
-        taken
+        let path = self.path.unwrap_or_else(|| SPILL_FILE.into());
+        if let Some(file) = self.file {
+            let reading = file
+                .end()
+                .and_then(|written| Reading::begin(written, &path));
+            let mut reading = reading.map_err(Error::io(&path))?;
+            while let Some(block) = reading.next() {
+                frames.take_all(&block).map_err(Error::io(&path))??;
+                reading.reuse(block);
+            }
+            reading.end().map_err(Error::io(&path))?;
+        }
+        frames.take_all(&self.held).map_err(Error::io(&path))?
     }
 }
 
-/// Appends frames to the file, which the first make.
-fn spill(file: &mut Option<File>, path: &Path, frames: &[u8]) -> io::Result<()> {
-    if file.is_none() {
-        let options = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path);
-        *file = Some(options?);
-    }
-    file.as_mut().map_or(Ok(()), |file| file.write_all(frames))
+/// A file that is whole, and the bytes of each of its blocks.
+type Written = (File, Vec<usize>);
+
+/// The file while frames are put into it, by a thread of its own.
+#[derive(Debug)]
+struct Writing {
+    /// Gone when there are no more.
+    full: Option<SyncSender<Vec<u8>>>,
+    /// Blocks that are written, to be filled again.
+    empty: Receiver<Vec<u8>>,
+    thread: Option<JoinHandle<io::Result<Written>>>,
 }
 
-/// Reads candidates to the end; the outer result is about the frames, the inner one what `take` says.
-fn read(
-    mut frames: impl Read,
+impl Writing {
+    fn begin(path: &Path) -> io::Result<Self> {
+        let mut options = File::options();
+        let options = options.read(true).write(true).create_new(true);
+        Self::of(options.open(path)?)
+    }
+
+    fn of(mut file: File) -> io::Result<Self> {
+        let (full, blocks) = mpsc::sync_channel::<Vec<u8>>(WAITING);
+        let (spare, empty) = mpsc::channel();
+        let write = move || {
+            let mut lengths = Vec::new();
+            for mut block in blocks {
+                file.write_all(&block)?;
+                lengths.push(block.len());
+                block.clear();
+                // At the end no one asks for it.
+                let _ = spare.send(block);
+            }
+            Ok((file, lengths))
+        };
+        Ok(Self {
+            full: Some(full),
+            empty,
+            thread: Some(thread::Builder::new().name("spill".into()).spawn(write)?),
+        })
+    }
+
+    /// Takes whole frames, and gives an empty block for them.
+    fn hand_over(&mut self, frames: &mut Vec<u8>) -> io::Result<()> {
+        let empty = self.empty.try_recv().unwrap_or_default();
+        let block = std::mem::replace(frames, empty);
+        match self.full.as_ref().map(|full| full.send(block)) {
+            Some(Ok(())) => Ok(()),
+            // It ended before its time.
+            _ => ended(&mut self.thread).map(drop),
+        }
+    }
+
+    fn end(mut self) -> io::Result<Written> {
+        self.full = None;
+        ended(&mut self.thread)
+    }
+}
+
+impl Drop for Writing {
+    /// What is left behind by an error is removed next, and no thread is to write to it then.
+    fn drop(&mut self) {
+        self.full = None;
+        drop(self.thread.take().map(JoinHandle::join));
+    }
+}
+
+/// The file while its blocks are read, by a thread of its own, which then removes it.
+struct Reading {
+    /// Gone when no more are wanted.
+    full: Option<Receiver<Vec<u8>>>,
+    /// Blocks that are done, to be filled again.
+    empty: Sender<Vec<u8>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Reading {
+    fn begin((mut file, lengths): Written, path: &Path) -> io::Result<Self> {
+        file.rewind()?;
+        let path = path.to_owned();
+        let (send, full) = mpsc::sync_channel(WAITING);
+        let (empty, spares) = mpsc::channel::<Vec<u8>>();
+        let read = move || {
+            for length in lengths {
+                let mut block = spares.try_recv().unwrap_or_default();
+                block.resize(length, 0);
+                file.read_exact(&mut block)?;
+                if send.send(block).is_err() {
+                    break;
+                }
+            }
+            drop(file);
+            fs::remove_file(path)
+        };
+        Ok(Self {
+            full: Some(full),
+            empty,
+            thread: Some(thread::Builder::new().name("spill".into()).spawn(read)?),
+        })
+    }
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        self.full.as_ref()?.recv().ok()
+    }
+
+    fn reuse(&self, block: Vec<u8>) {
+        let _ = self.empty.send(block);
+    }
+
+    fn end(mut self) -> io::Result<()> {
+        ended(&mut self.thread)
+    }
+}
+
+impl Drop for Reading {
+    /// As for [`Writing`].
+    fn drop(&mut self) {
+        self.full = None;
+        drop(self.thread.take().map(JoinHandle::join));
+    }
+}
+
+/// What a thread says when it ends.
+fn ended<T>(thread: &mut Option<JoinHandle<io::Result<T>>>) -> io::Result<T> {
+    match thread.take().map(JoinHandle::join) {
+        Some(Ok(result)) => result,
+        Some(Err(panic)) => resume_unwind(panic),
+        // What went wrong was told; nothing that comes after makes the file whole.
+        None => Err(io::Error::other("an earlier write failed")),
+    }
+}
+
+/// What is made of frames.
+struct Frames<'t> {
     has_tokens: bool,
-    take: &mut dyn FnMut(&Aside<'_>) -> Result<()>,
-) -> io::Result<Result<()>> {
-    let (mut frame, mut ids, mut runs) = (Vec::new(), Vec::new(), Vec::new());
-    let mut length = [0; LENGTH];
-    loop {
-        // The end is where a frame would begin.
-        match frames.read(&mut length[..1])? {
-            0 => return Ok(Ok(())),
-            _ => frames.read_exact(&mut length[1..])?,
+    ids: Vec<u32>,
+    runs: Vec<Run>,
+    take: &'t mut dyn FnMut(&Aside<'_>) -> Result<()>,
+}
+
+impl Frames<'_> {
+    /// Hands on all candidates; the outer result is about the frames, the inner one what `take` says.
+    fn take_all(&mut self, mut frames: &[u8]) -> io::Result<Result<()>> {
+        while !frames.is_empty() {
+            let frame = split_frame(&mut frames);
+            let aside = frame.and_then(|frame| {
+                Frame(frame).aside(self.has_tokens, &mut self.ids, &mut self.runs)
+            });
+            let aside = aside.ok_or(io::ErrorKind::InvalidData)?;
+            if let Err(fault) = (self.take)(&aside) {
+                return Ok(Err(fault));
+            }
         }
-        frame.resize(u32::from_le_bytes(length) as usize, 0);
-        frames.read_exact(&mut frame)?;
-        let aside = Frame(&frame).aside(has_tokens, &mut ids, &mut runs);
-        let aside = aside.ok_or(io::ErrorKind::InvalidData)?;
-        if let Err(fault) = take(&aside) {
-            return Ok(Err(fault));
-        }
+        Ok(Ok(()))
     }
+}
+
+/// Takes the first frame off.
+fn split_frame<'a>(frames: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, rest) = frames.split_first_chunk()?;
+    let (frame, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    *frames = rest;
+    Some(frame)
 }
 
 /// Appends the bytes of a candidate.
@@ -421,9 +564,48 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let mut spill = Spill::holding(0, Some(root.path()));
         spill.write(&aside(&[1; 40], &[])).unwrap();
-        fs::write(root.path().join(SPILL_FILE), [9, 0, 0, 0, 1]).unwrap();
-        let fault = spill.replay(|_| Ok(())).unwrap_err().to_string();
-        assert!(fault.contains(SPILL_FILE), "{fault}");
+        let path = root.path().join(SPILL_FILE);
+        let (file, mut lengths) = spill.file.take().unwrap().end().unwrap();
+        lengths[0] += 1;
+        let mut reading = Reading::begin((file, lengths), &path).unwrap();
+        assert_eq!(reading.next(), None);
+        let fault = reading.end().unwrap_err();
+        assert_eq!(fault.kind(), io::ErrorKind::UnexpectedEof);
+        for broken in [&[9, 0, 0, 0, 1][..], &[1, 0], &[1, 0, 0, 0, 1]] {
+            let mut frames = Frames {
+                has_tokens: true,
+                ids: Vec::new(),
+                runs: Vec::new(),
+                take: &mut |_| Ok(()),
+            };
+            let fault = frames.take_all(broken).unwrap_err();
+            assert_eq!(fault.kind(), io::ErrorKind::InvalidData);
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_told() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut file = Writing::of(full).unwrap();
+        // More blocks than may wait, so that one of them hears of it.
+        let mut write = || (0..=2 * WAITING).try_for_each(|_| file.hand_over(&mut vec![0; 9]));
+        assert_eq!(write().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert!(write().is_err());
+        assert!(file.end().is_err());
+    }
+
+    #[test]
+    fn who_stops_leaves_no_thread_behind() {
+        let root = tempfile::tempdir().unwrap();
+        let mut spill = Spill::holding(0, Some(root.path()));
+        for _ in 0..3 * WAITING {
+            spill.write(&aside(&[1; 40], &[])).unwrap();
+        }
+        let stopped = spill.replay(|_| Err(Error::Cancelled));
+        assert!(matches!(stopped, Err(Error::Cancelled)));
+        // Removed by then, not some time later.
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]

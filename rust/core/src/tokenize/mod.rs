@@ -29,12 +29,12 @@ use serde_json::{Map, Value, json};
 use crate::chat::{ChatTemplate, Turn};
 pub use crate::template::SEMANTIC_TOKEN;
 use crate::template::{Part, SpanKind, Template, TemplateConfig};
-use crate::{Error, Result};
+use crate::{Error, Result, record};
 use encoder::{Encoder, EncoderScratch, Position};
 use files::{NewToken, TokenizerFiles};
 pub use problem::RenderProblem;
 use problem::{in_completion, in_question, required, trimmed};
-use prompts::Prompts;
+use prompts::{Prompts, Question};
 pub use spans::Run;
 use spans::Text;
 pub use tokens::Tokens;
@@ -223,6 +223,15 @@ impl Renderer {
             .map_err(in_question)?;
         ids.extend_from_slice(&tokens.ids);
         Ok(())
+    }
+
+    /// Begins to load the place of a question's prompt.
+    pub fn fetch(&self, template: usize, question: &str) {
+        if self.chat.is_none() {
+            let number = self.templates[template].prompt_number;
+            self.prompts
+                .fetch(Question::of(record::trimmed(question), number));
+        }
     }
 
     /// How many templates there are.

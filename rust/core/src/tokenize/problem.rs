@@ -1,7 +1,7 @@
 //! Why a record cannot become text: fields that are blank, and what a renderer meets.
 
 use super::Fields;
-use crate::chat::is_space;
+use crate::record;
 use crate::template::{Part, Template};
 
 /// Why a candidate cannot be rendered.
@@ -46,7 +46,7 @@ pub(super) fn trimmed<'r>(
 
 /// The field without the whitespace around it, which must not be all of it.
 pub(super) fn required<'r>(field: &'static str, text: &'r str) -> Result<&'r str, RenderProblem> {
-    let text = text.trim_matches(is_space);
+    let text = record::trimmed(text);
     if text.is_empty() {
         return Err(RenderProblem {
             field,

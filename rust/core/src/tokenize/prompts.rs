@@ -14,13 +14,17 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::Example;
 use super::spans::Run;
-use crate::ahead::Table;
+use crate::ahead::{Table, fetch};
 
 const SHARDS: usize = 16;
 /// Words of a shard at most: 4 MiB, in all shards 64 MiB.
 const SHARD_WORDS: usize = 1 << 20;
 /// Of a prompt the counts of its runs and ids, before them.
 const COUNTS: usize = 2;
+/// Words in a line of a processor's cache, 64 bytes.
+const WORDS_OF_LINE: usize = 16;
+/// Lines of a prompt that are loaded ahead; the processor sees by itself that the others follow.
+const LINES_AHEAD: usize = 8;
 
 /// Tokens and kinds by question.
 #[derive(Default)]
@@ -51,6 +55,15 @@ impl Prompts {
     /// Begins to load the place of a prompt.
     pub fn fetch(&self, question: Question) {
         self.shard(question).starts.fetch(question.0);
+    }
+
+    /// Begins to load a prompt, whose place should be there by now.
+    pub fn fetch_words(&self, question: Question) {
+        let shard = self.shard(question);
+        if let Some(start) = shard.starts.get(question.0) {
+            let lines = shard.words[start as usize..].chunks(WORDS_OF_LINE);
+            lines.take(LINES_AHEAD).for_each(|line| fetch(&line[0]));
+        }
     }
 
     /// Appends the prompt of a question to an example; `false` where it is not known.
