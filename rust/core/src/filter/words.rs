@@ -5,13 +5,14 @@
 //! up to each is kept, so that the hash of a run of words is a multiplication and a subtraction however
 //! long the run is.
 //!
-//! Performance note: all filters share one reading. Of ASCII 64 bytes become a bitmap (`block`), and words
-//! are what lies between its edges; one of up to eight bytes is a load and a multiplication. A loop over bytes took four times as long. A word that reaches beyond ASCII is
+//! Performance note: all filters share one reading. Of ASCII 64 bytes become a bitmap (`block`), whose
+//! edges are put down first, for they are where words begin and end; then a word of up to eight bytes is a
+//! load and a multiplication. A loop over bytes took four times as long. A word that reaches beyond ASCII is
 //! read character by character.
 
 use std::ops::Range;
 
-use crate::block::{BLOCK, Block, put};
+use crate::block::{BLOCK, Block, FIRST, put};
 
 /// The words of one text.
 #[derive(Debug, Default)]
@@ -238,17 +239,6 @@ fn power(exponent: usize) -> u64 {
 const fn every(byte: u8) -> u64 {
     u64::from_le_bytes([byte; STEP])
 }
-
-/// The first bytes of an integer, by their number.
-const FIRST: [u64; STEP + 1] = {
-    let mut masks = [0; STEP + 1];
-    let mut length = 1;
-    while length < masks.len() {
-        masks[length] = masks[length - 1] << 8 | 0xff;
-        length += 1;
-    }
-    masks
-};
 
 /// The hash of a word of ASCII letters and digits, of which nearly all have eight bytes at most.
 #[inline(always)]

