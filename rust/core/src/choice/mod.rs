@@ -6,6 +6,7 @@
 mod cap;
 mod mixture;
 mod spill;
+mod spill_file;
 
 use std::path::Path;
 

@@ -7,16 +7,14 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
+use super::unpack::PATIENCE;
 use super::{Chunk, Reader};
 use crate::error::{Error, Result};
 use crate::input::Input;
 
 /// Chunks that wait to be worked on.
 const CHUNKS_AHEAD: usize = 4;
-/// After so long without a chunk the caller hears that it may stop waiting.
-const PATIENCE: Duration = Duration::from_millis(100);
 
 /// All chunks of all files, in order.
 pub struct Chunks {

@@ -11,7 +11,8 @@ use crate::record::Fault;
 /// threads and to answer Ctrl-C at once, large enough that handing it over costs nothing.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Bytes of a line at most. Four chunks a thread are under way, and each may hold one such line.
+/// Bytes of a line at most. Four chunks a thread are under way, and a few ahead, and each may hold one such
+/// line.
 const LINE_BYTES: usize = 16 << 20;
 
 const BOM: &str = "\u{feff}";

@@ -25,8 +25,8 @@ use zstd::stream::read::Decoder as ZstdDecoder;
 const BLOCK_BYTES: usize = 256 << 10;
 /// Blocks that wait to be read.
 const BLOCKS_AHEAD: usize = 4;
-/// After so long without a block the reader hears that it may stop waiting.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// After so long without a block, or a chunk, who waits for it hears that it may stop.
+pub const PATIENCE: Duration = Duration::from_millis(100);
 /// What an xz file may ask for; its largest preset takes 65 MiB.
 const XZ_MEMORY: u64 = 512 << 20;
 
