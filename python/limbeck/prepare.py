@@ -83,7 +83,7 @@ def prepare(
         overwrite: Replace an earlier preparation at `output_dir`.
         strict: Stop at the first malformed record instead of rejecting it.
         dry_run: Count, and write nothing; that nothing would be kept is no error then.
-        threads: Threads to use; 0 takes all cores. The output does not depend on it.
+        threads: Threads that work on records; 0 takes all cores. The output does not depend on it.
         progress: Called with input bytes done, input bytes in all (0: unknown), and a text.
 
     Raises:

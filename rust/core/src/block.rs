@@ -13,7 +13,7 @@ pub const BLOCK: usize = 64;
 const LANE: usize = 16;
 const LANES: usize = BLOCK / LANE;
 
-/// The first bytes of an integer, by their number: looked up in less time than made.
+/// The first bytes of an integer, by their number.
 pub const FIRST: [u64; size_of::<u64>() + 1] = {
     let mut masks = [0; size_of::<u64>() + 1];
     let mut count = 1;

@@ -29,7 +29,7 @@ pub struct Config {
     /// Do all but write.
     #[serde(default)]
     pub dry_run: bool,
-    /// Threads to use; 0 means one for each core.
+    /// Threads that work on records; 0 means one for each core.
     #[serde(default)]
     pub threads: usize,
     /// Records that name another split are no candidates.

@@ -5,7 +5,8 @@
 
 pub mod ahead;
 pub mod answer;
-pub mod balance;
+pub mod background;
+mod balance;
 pub mod batch;
 mod block;
 pub mod candidate;

@@ -5,10 +5,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
-use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread::{self, JoinHandle};
+
+use crate::background::{Thread, ended};
 
 /// Blocks that may wait for a thread.
 const WAITING: usize = 4;
@@ -16,14 +17,14 @@ const WAITING: usize = 4;
 /// A file that is whole, and the bytes of each of its blocks.
 pub type Written = (File, Vec<usize>);
 
-/// The file while frames are put into it, by a thread of its own.
+/// The file while blocks are put into it, by a thread of its own.
 #[derive(Debug)]
 pub struct Writing {
     /// Gone when there are no more.
     full: Option<SyncSender<Vec<u8>>>,
     /// Blocks that are written, to be filled again.
     empty: Receiver<Vec<u8>>,
-    thread: Option<JoinHandle<io::Result<Written>>>,
+    thread: Thread<Written>,
 }
 
 impl Writing {
@@ -87,7 +88,7 @@ pub struct Reading {
     full: Option<Receiver<Vec<u8>>>,
     /// Blocks that are done, to be filled again.
     empty: Sender<Vec<u8>>,
-    thread: Option<JoinHandle<io::Result<()>>>,
+    thread: Thread<()>,
 }
 
 impl Reading {
@@ -138,16 +139,6 @@ impl Drop for Reading {
     fn drop(&mut self) {
         self.full = None;
         drop(self.thread.take().map(JoinHandle::join));
-    }
-}
-
-/// What a thread says when it ends.
-fn ended<T>(thread: &mut Option<JoinHandle<io::Result<T>>>) -> io::Result<T> {
-    match thread.take().map(JoinHandle::join) {
-        Some(Ok(result)) => result,
-        Some(Err(panic)) => resume_unwind(panic),
-        // What went wrong was told; nothing that comes after makes the file whole.
-        None => Err(io::Error::other("an earlier write failed")),
     }
 }
 

@@ -181,4 +181,24 @@ mod tests {
         assert!(matches!(stopped, Err(Error::Cancelled)));
         assert_eq!(times, 2);
     }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn who_stops_is_not_read_for_any_longer() {
+        use std::io::Write;
+        use std::os::fd::AsRawFd;
+        use std::time::{Duration, Instant};
+        let (silent, mut writer) = std::io::pipe().unwrap();
+        // Where packed data begins, the thread that reads does not wait for it itself.
+        writer.write_all(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0]).unwrap();
+        let path = format!("/dev/fd/{}", silent.as_raw_fd());
+        let mut chunks = Chunks::open(&[Input::of(&path)]).unwrap();
+        let thread = chunks.thread.take().unwrap();
+        drop(chunks);
+        let start = Instant::now();
+        while !thread.is_finished() && start.elapsed() < Duration::from_secs(20) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert!(thread.is_finished());
+    }
 }

@@ -202,7 +202,6 @@ impl Reader {
         waiting: &mut dyn FnMut() -> Result<()>,
     ) -> Result<bool> {
         chunk.table = None;
-        chunk.lines.clear();
         loop {
             let source = match &mut self.current {
                 Some(source) => source,
@@ -227,7 +226,10 @@ impl Reader {
                     }
                     (more, lines.any())
                 }
-                Source::Table(table) => (table.next(name, chunk)?, table.any()),
+                Source::Table(table) => {
+                    chunk.lines.clear();
+                    (table.next(name, chunk)?, table.any())
+                }
             };
             if more {
                 let format = &mut self.formats[chunk.source];

@@ -6,12 +6,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread::{self, JoinHandle};
 
 use xxhash_rust::xxh3::Xxh3Default;
+
+use crate::background::{Thread, ended};
 
 /// Bytes of a block.
 const BLOCK: usize = 1 << 20;
@@ -31,7 +32,7 @@ pub struct DiskFile {
     /// Blocks that are written, to be filled again.
     written: Receiver<Block>,
     /// Tells the hash at its end.
-    thread: Option<JoinHandle<io::Result<u128>>>,
+    thread: Thread<u128>,
 }
 
 impl DiskFile {
@@ -75,12 +76,7 @@ impl DiskFile {
     /// Waits for the thread; tells the hash, or what went wrong.
     fn end(&mut self) -> io::Result<u128> {
         self.full = None;
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(result)) => result,
-            Some(Err(panic)) => resume_unwind(panic),
-            // What went wrong was told; nothing that comes after makes the file whole.
-            None => Err(io::Error::other("an earlier write failed")),
-        }
+        ended(&mut self.thread)
     }
 }
 

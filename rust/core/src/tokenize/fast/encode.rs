@@ -57,6 +57,7 @@ impl FastEncoder {
     #[inline(never)]
     fn slow(&self, rest: &[u8], length: usize, scratch: &mut Scratch, ids: &mut [u32]) -> usize {
         let piece = &rest[..length];
+        // There always are, for the padding; without them it is known by its bytes.
         let Some(&[low, high]) = rest.as_chunks().0.first_chunk() else {
             return self.long(piece, scratch, ids);
         };
