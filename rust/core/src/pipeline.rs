@@ -63,6 +63,7 @@ pub fn prepare(config: &Config, on_progress: &mut OnProgress<'_>) -> Result<Mani
         },
         chunks,
         collector: Collector::new(config, &plan, &earlier, draft.as_ref().map(Draft::path))?,
+        earlier: &earlier,
         idle: Vec::new(),
         on_progress,
     };
@@ -95,6 +96,7 @@ type Item = (Chunk, Batch);
 struct Preparation<'a, 'p> {
     chunks: Chunks,
     collector: Collector<'a>,
+    earlier: &'a Earlier,
     /// Batches whose buffers wait for the next chunk.
     idle: Vec<Batch>,
     progress: Progress,
@@ -134,6 +136,9 @@ impl Flow for Preparation<'_, '_> {
         self.collector.add(chunk.source, &batch)?;
         let records = self.collector.totals.records();
         self.progress.bytes += chunk.size;
+        if self.progress.total_bytes > 0 {
+            self.earlier.expect(self.progress.bytes as f64 / self.progress.total_bytes as f64);
+        }
         self.progress.records = records.read;
         // What waits for a choice counts as kept until it is made.
         self.progress.kept = records.read - records.rejected.total();

@@ -19,7 +19,7 @@ use crate::tokenize::Run;
 /// The file's name in the draft directory; it is removed before anything is published.
 const SPILL_FILE: &str = "choice.spill";
 /// Bytes from which on frames are written, and read, together.
-const BUFFER: usize = 128 << 10;
+const BUFFER: usize = 512 << 10;
 /// Bytes of a frame's length.
 const LENGTH: usize = size_of::<u32>();
 /// Ids that are stored in one width.

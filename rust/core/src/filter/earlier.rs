@@ -25,4 +25,9 @@ impl Earlier {
             near: indices.unwrap_or_default(),
         }
     }
+
+    /// Says which share of the input has been looked at.
+    pub fn expect(&self, share: f64) {
+        self.near.iter().for_each(|index| index.expect(share));
+    }
 }

@@ -9,7 +9,9 @@
 //! bytes a candidate with 6 bands; while the list grows, the one before it is there too.
 //!
 //! Performance note: a search waits for memory. So the bands are a list of lines of the processor's cache,
-//! of eight entries each that are compared at once, and what a search will look at is loaded ahead.
+//! of eight entries each that are compared at once, and what a search will look at is loaded ahead. As it
+//! grows it becomes at once as large as the rest of the input will need, if that can be told: to put all
+//! entries into a larger list every now and then took three per cent of the pass with every filter.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -37,6 +39,12 @@ impl NearIndex {
             bands: Bands::default(),
             known: Chunked::default(),
         }))
+    }
+
+    /// Says which share of the input the candidates so far are of; room is made for as many of the rest.
+    pub fn expect(&self, share: f64) {
+        let mut index = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        index.bands.share = share;
     }
 
     /// Begins to load what [`find`](Self::find) will look at.
@@ -135,12 +143,16 @@ struct Bands {
     /// Lines that hashes are spread over; those behind take what the last ones have no room for.
     homes: usize,
     used: usize,
+    /// The share of all entries to come that are in use, as far as that can be told; 1 if it cannot.
+    share: f64,
 }
 
 /// Slots of a line.
 const SLOTS: usize = 8;
 /// Lines behind the last home for which there is room at once.
 const SPARE: usize = 8;
+/// How many times as many homes there are at most after growing as before.
+const LEAP: usize = 8;
 /// The index of a free slot.
 const FREE: u32 = u32::MAX;
 
@@ -192,6 +204,7 @@ impl Default for Bands {
             lines: vec![Line::EMPTY],
             homes: 1,
             used: 0,
+            share: 1.0,
         }
     }
 }
@@ -239,7 +252,11 @@ impl Bands {
     }
 
     fn grow(&mut self) {
-        self.homes = (self.homes * 3 / 2).max(self.homes + 8);
+        // Not all at once, for the first share is small, and what follows may be unlike it.
+        let at_most = LEAP * self.homes;
+        let expected = self.homes as f64 / self.share;
+        let least = (self.homes * 3 / 2).max(self.homes + 8);
+        self.homes = (expected as usize).min(at_most).max(least);
         let mut lines = Vec::with_capacity(self.homes + SPARE);
         lines.resize(self.homes, Line::EMPTY);
         for line in std::mem::replace(&mut self.lines, lines) {

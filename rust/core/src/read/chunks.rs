@@ -2,10 +2,13 @@
 //!
 //! The thread is ahead by a few chunks, which bounds the memory. So no one waits for a disk, and who
 //! waits for standard input can be stopped.
+//!
+//! Performance note: the thread is faster than those that work, so it sleeps most of the time, and to wake
+//! a thread takes some 10 µs. So it is not woken for each chunk that is taken but for several together.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use super::unpack::PATIENCE;
@@ -13,8 +16,10 @@ use super::{Chunk, Reader};
 use crate::error::{Error, Result};
 use crate::input::Input;
 
-/// Chunks that wait to be worked on.
-const CHUNKS_AHEAD: usize = 4;
+/// Chunks that are read together.
+const GROUP: usize = 3;
+/// Groups that wait to be worked on.
+const GROUPS_AHEAD: usize = 2;
 
 /// All chunks of all files, in order.
 pub struct Chunks {
@@ -24,6 +29,10 @@ pub struct Chunks {
     read: Receiver<Result<Chunk>>,
     /// Chunks to be filled again.
     spare: Sender<Chunk>,
+    /// Is told that a group has been taken.
+    wanted: Sender<()>,
+    /// Chunks of the next group that have been taken.
+    taken: usize,
     thread: Option<JoinHandle<()>>,
     /// As long as it is there, someone wants what is read.
     _interest: Arc<()>,
@@ -37,19 +46,22 @@ impl Chunks {
     pub fn open(inputs: &[Input]) -> Result<Self> {
         let reader = Reader::open(inputs)?;
         let total_bytes = reader.total_bytes;
-        let (send, read) = sync_channel(CHUNKS_AHEAD);
+        let (send, read) = channel();
         let (spare, spares) = channel();
+        let (wanted, wishes) = channel();
         let interest = Arc::new(());
         let interested = Arc::downgrade(&interest);
         let is_left = move || interested.strong_count() == 0;
         let thread = thread::Builder::new()
             .name("read".into())
-            .spawn(move || send_all(reader, &send, &spares, &is_left))
+            .spawn(move || send_all(reader, &send, &spares, &wishes, &is_left))
             .map_err(Error::io("a thread to read the input"))?;
         Ok(Self {
             total_bytes,
             read,
             spare,
+            wanted,
+            taken: 0,
             // Who loses interest does not wait for it: it may wait for standard input.
             thread: Some(thread),
             _interest: interest,
@@ -64,7 +76,15 @@ impl Chunks {
     pub fn next(&mut self, waiting: &mut dyn FnMut() -> Result<()>) -> Result<Option<Chunk>> {
         loop {
             match self.read.recv_timeout(PATIENCE) {
-                Ok(read) => return read.map(Some),
+                Ok(read) => {
+                    self.taken += 1;
+                    if self.taken == GROUP {
+                        self.taken = 0;
+                        // At the end no one asks.
+                        let _ = self.wanted.send(());
+                    }
+                    return read.map(Some);
+                }
                 Err(RecvTimeoutError::Timeout) => waiting()?,
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -85,15 +105,22 @@ impl Chunks {
 /// Sends chunks until the files, or the interest in them, end.
 fn send_all(
     mut reader: Reader,
-    send: &SyncSender<Result<Chunk>>,
+    send: &Sender<Result<Chunk>>,
     spares: &Receiver<Chunk>,
+    wishes: &Receiver<()>,
     is_left: &dyn Fn() -> bool,
 ) {
     let mut waiting = || match is_left() {
         true => Err(Error::Cancelled),
         false => Ok(()),
     };
+    let mut ahead = 0;
     loop {
+        if ahead == GROUPS_AHEAD * GROUP {
+            let Ok(()) = wishes.recv() else { return };
+            ahead -= GROUP;
+        }
+        ahead += 1;
         let mut chunk = spares.try_recv().unwrap_or_default();
         let read = match reader.next(&mut chunk, &mut waiting) {
             Ok(true) => Ok(chunk),

@@ -7,25 +7,41 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::vocab::{NO_MERGE, Vocabulary};
+use super::vocab::{NO_MERGE, RANK_BITS, Vocabulary};
 
-/// Pieces up to this many bytes are merged in an array: quadratic, but without a heap.
-const SHORT: usize = 48;
+/// Bits of a place in a short piece, and places that they tell apart.
+const PLACE_BITS: u32 = 5;
+const PLACES: usize = 1 << PLACE_BITS;
+/// Pieces up to this many bytes are merged in an array: quadratic, but without a heap. There is a place
+/// behind the last byte.
+const SHORT: usize = PLACES - 1;
+/// Places among which the least merge is found at once.
+const LANES: usize = 16;
 
 /// Buffers of [`merge`], kept between calls.
 #[derive(Default)]
 pub struct MergeScratch {
-    parts: Vec<Part>,
+    parts: Parts,
     symbols: Vec<Symbol>,
     heap: BinaryHeap<Reverse<Candidate>>,
 }
 
-/// A symbol and the rank of its merge with the one after it.
-#[derive(Clone, Copy)]
-struct Part {
-    id: u32,
-    with_next: u32,
+/// The symbols of a short piece, each at the place of its first byte.
+#[derive(Default)]
+struct Parts {
+    /// The rank of the merge with the next symbol, and in the lowest bits the place, so that the least of
+    /// them is the merge to apply; [`IDLE`] or more where there is none.
+    merges: [[i32; LANES]; PLACES / LANES],
+    ids: [u32; PLACES],
+    /// Where the next symbol is, and the one before; the end is behind the last byte.
+    next: [u8; PLACES],
+    previous: [u8; PLACES],
 }
+
+/// The highest bit is that of the sign, for numbers with one are quicker compared.
+const _: () = assert!(RANK_BITS + PLACE_BITS < i32::BITS);
+/// From here on it is no merge.
+const IDLE: i32 = i32::MAX - (PLACES as i32 - 1);
 
 /// A symbol in a doubly linked list.
 #[derive(Clone, Copy)]
@@ -56,34 +72,72 @@ pub fn merge(vocab: &Vocabulary, piece: &[u8], scratch: &mut MergeScratch, ids: 
     }
 }
 
-fn merge_short(vocab: &Vocabulary, piece: &[u8], parts: &mut Vec<Part>, ids: &mut Vec<u32>) {
-    parts.clear();
-    parts.extend(piece.iter().enumerate().map(|(i, &byte)| Part {
-        id: vocab.byte_id(byte),
-        with_next: match piece.get(i + 1) {
-            Some(&next) => vocab.byte_rank(byte, next),
-            None => NO_MERGE,
-        },
-    }));
-    while let Some((at, best)) = parts
-        .iter()
-        .map(|part| part.with_next)
-        .enumerate()
-        .min_by_key(|(_, rank)| *rank)
-        && best != NO_MERGE
-    {
-        let id = vocab.joined(best);
-        parts.remove(at + 1);
-        parts[at].id = id;
-        parts[at].with_next = match parts.get(at + 1) {
-            Some(next) => vocab.rank(id, next.id),
-            None => NO_MERGE,
-        };
-        if at > 0 {
-            parts[at - 1].with_next = vocab.rank(parts[at - 1].id, id);
+fn merge_short(vocab: &Vocabulary, piece: &[u8], parts: &mut Parts, ids: &mut Vec<u32>) {
+    let Parts {
+        merges,
+        ids: symbols,
+        next,
+        previous,
+    } = parts;
+    let blocks = &mut merges[..piece.len().div_ceil(LANES)];
+    blocks.fill([i32::MAX; LANES]);
+    for (at, &byte) in piece.iter().enumerate() {
+        symbols[at] = vocab.byte_id(byte);
+        next[at] = at as u8 + 1;
+        previous[at + 1] = at as u8;
+        if let Some(&after) = piece.get(at + 1) {
+            blocks.as_flattened_mut()[at] = merge_at(vocab.byte_rank(byte, after), at);
         }
     }
-    ids.extend(parts.iter().map(|part| part.id));
+    loop {
+        let best = least(blocks);
+        if best >= IDLE {
+            break;
+        }
+        let merges = blocks.as_flattened_mut();
+        let at = best as usize % PLACES;
+        let id = vocab.joined((best >> PLACE_BITS) as u32);
+        let gone = usize::from(next[at]) % PLACES;
+        let after = usize::from(next[gone]) % PLACES;
+        symbols[at] = id;
+        next[at] = after as u8;
+        previous[after] = at as u8;
+        merges[gone] = i32::MAX;
+        merges[at] = match after < piece.len() {
+            true => merge_at(vocab.rank(id, symbols[after]), at),
+            false => i32::MAX,
+        };
+        if at > 0 {
+            let before = usize::from(previous[at]) % PLACES;
+            merges[before] = merge_at(vocab.rank(symbols[before], id), before);
+        }
+    }
+    let mut at = 0;
+    while at < piece.len() {
+        ids.push(symbols[at]);
+        at = usize::from(next[at]);
+    }
+}
+
+/// The merge of a rank at a place; where there is none, all bits but those of the place are set.
+#[inline]
+fn merge_at(rank: u32, place: usize) -> i32 {
+    (rank << PLACE_BITS | place as u32) as i32 & i32::MAX
+}
+
+/// The least number in some blocks.
+#[inline]
+fn least(blocks: &[[i32; LANES]]) -> i32 {
+    let lesser = |least: [i32; LANES], block: &[i32; LANES]| {
+        std::array::from_fn(|lane| least[lane].min(block[lane]))
+    };
+    let mut least = blocks.iter().fold([i32::MAX; LANES], lesser);
+    for half in [8, 4, 2, 1] {
+        for lane in 0..half {
+            least[lane] = least[lane].min(least[lane + half]);
+        }
+    }
+    least[0]
 }
 
 fn merge_long(vocab: &Vocabulary, piece: &[u8], scratch: &mut MergeScratch, ids: &mut Vec<u32>) {

@@ -13,6 +13,8 @@ use crate::ahead::written;
 
 /// The rank of two symbols that do not merge; after every other.
 pub const NO_MERGE: u32 = u32::MAX;
+/// Every other rank is less than the greatest number of so many bits.
+pub const RANK_BITS: u32 = 26;
 
 /// Ids are below this, so that tables by id stay small and three ids fit a word.
 const ID_LIMIT: u32 = 1 << 21;
@@ -133,7 +135,7 @@ impl Vocabulary {
         self.byte_ids[usize::from(byte)]
     }
 
-    /// Order in which the merge of two single bytes is applied, lowest first, or [`NO_MERGE`].
+    /// A number that is less the sooner the merge of two single bytes is applied, or [`NO_MERGE`].
     #[inline]
     pub fn byte_rank(&self, first: u8, second: u8) -> u32 {
         self.byte_ranks[usize::from(first) << 8 | usize::from(second)]
@@ -148,7 +150,7 @@ impl Vocabulary {
     /// The symbol that the merge of a rank makes.
     #[inline]
     pub fn joined(&self, rank: u32) -> u32 {
-        self.merges.joined[rank as usize]
+        self.merges.joined.of(rank)
     }
 
     /// The id of a piece that is taken whole, whatever the merges say (`ignore_merges`).
@@ -225,44 +227,51 @@ struct MergeTable {
     /// The first and the second id, then the rank + 1; 0 is free.
     slots: Box<[u64]>,
     shift: u32,
-    /// What pairs become, by rank.
-    joined: Vec<u32>,
+    id_bits: u32,
+    rank_bits: u32,
+    joined: Joined,
+    /// Whether a merge makes it, by id.
+    made: Vec<bool>,
 }
 
 impl MergeTable {
-    /// Bits of each of the three parts of a slot: all ids are below [`ID_LIMIT`].
-    const BITS: u32 = ID_LIMIT.trailing_zeros();
-
     /// A table at most two thirds full, of the ids of the first, the second and the joined token of each
     /// merge; the last of several merges of one pair counts.
     fn new(merges: &[[u32; 3]]) -> Result<Self, String> {
-        if merges.len() >= 1 << Self::BITS {
-            return Err(format!("{} merges", merges.len()));
-        }
+        let last = merges.as_flattened().iter().max().map_or(0, |id| *id);
+        let id_bits = u32::BITS - last.leading_zeros();
+        let rank_bits = RANK_BITS.min(u64::BITS - 2 * id_bits);
+        let (joined, ranks) = Joined::by_rank(merges, rank_bits)
+            .ok_or_else(|| format!("{} merges", merges.len()))?;
         let size = (merges.len() * 3 / 2 + 1).next_power_of_two().max(2);
         let mut table = Self {
             slots: written(size),
             shift: u64::BITS - size.trailing_zeros(),
-            joined: merges.iter().map(|merge| merge[2]).collect(),
+            id_bits,
+            rank_bits,
+            joined,
+            made: vec![false; last as usize + 1],
         };
-        for (&[first, second, _], rank) in merges.iter().zip(1..) {
+        for (&[first, second, joined], rank) in merges.iter().zip(ranks) {
             let slot = table.find(first, second);
-            table.slots[slot] = Self::pair(first, second) << Self::BITS | rank;
+            let pair = table.pair(first, second);
+            table.slots[slot] = pair << rank_bits | u64::from(rank + 1);
+            table.made[joined as usize] = true;
         }
         Ok(table)
     }
 
     #[inline]
-    fn pair(first: u32, second: u32) -> u64 {
-        u64::from(first) << Self::BITS | u64::from(second)
+    fn pair(&self, first: u32, second: u32) -> u64 {
+        u64::from(first) << self.id_bits | u64::from(second)
     }
 
     /// The slot of a pair, or the free one where it would be.
     #[inline]
     fn find(&self, first: u32, second: u32) -> usize {
-        let pair = Self::pair(first, second);
+        let pair = self.pair(first, second);
         let mut slot = (pair.wrapping_mul(MIX[0]) >> self.shift) as usize;
-        while self.slots[slot] >> Self::BITS != pair && self.slots[slot] != 0 {
+        while self.slots[slot] >> self.rank_bits != pair && self.slots[slot] != 0 {
             slot = (slot + 1) & (self.slots.len() - 1);
         }
         slot
@@ -271,15 +280,54 @@ impl MergeTable {
     /// The rank of a pair's merge; [`NO_MERGE`] where it does not merge.
     #[inline]
     fn rank(&self, first: u32, second: u32) -> u32 {
-        let rank = self.slots[self.find(first, second)] & ((1 << Self::BITS) - 1);
+        let rank = self.slots[self.find(first, second)] & ((1 << self.rank_bits) - 1);
         // The rank of a free slot wraps around to none.
         (rank as u32).wrapping_sub(1)
     }
 
     fn makes(&self, id: u32) -> bool {
-        let ranks = || self.slots.iter().map(|slot| slot & ((1 << Self::BITS) - 1));
-        self.joined.contains(&id)
-            && ranks().any(|rank| rank > 0 && self.joined[rank as usize - 1] == id)
+        self.made.get(id as usize).is_some_and(|made| *made)
+    }
+}
+
+/// What pairs become, by the rank of their merge.
+enum Joined {
+    /// A rank begins with the id; so many bits tell the merges apart that make the same.
+    ///
+    /// This can be where merges make tokens in the order of their ids, as those of GPT-2, Llama and Qwen do, and saves
+    /// a look at memory: a fifth of the time that merging takes.
+    Told { tie_bits: u32 },
+    /// Ranks are numbers from 0 on.
+    Listed(Vec<u32>),
+}
+
+impl Joined {
+    /// What some merges make, and their ranks, in the order in which they are applied; `None` if ranks of so
+    /// many bits are not enough.
+    fn by_rank(merges: &[[u32; 3]], rank_bits: u32) -> Option<(Self, Vec<u32>)> {
+        let limit = (1 << rank_bits) - 1;
+        let same = || merges.chunk_by(|[.., one], [.., next]| one == next);
+        let ties = same().map(<[_]>::len).max().unwrap_or(1);
+        let tie_bits = ties.next_power_of_two().trailing_zeros();
+        let last = merges.last().map_or(0, |[.., joined]| *joined);
+        let is_told = merges.is_sorted_by_key(|[.., joined]| *joined)
+            && (u64::from(last) + 1) << tie_bits <= limit;
+        if is_told {
+            let ranks = same().flat_map(|same| (0..).zip(same));
+            let ranks = ranks.map(|(tie, [.., joined])| joined << tie_bits | tie);
+            return Some((Self::Told { tie_bits }, ranks.collect()));
+        }
+        let ids = merges.iter().map(|[.., joined]| *joined);
+        let count = u32::try_from(merges.len()).ok()?;
+        (u64::from(count) <= limit).then(|| (Self::Listed(ids.collect()), (0..count).collect()))
+    }
+
+    #[inline]
+    fn of(&self, rank: u32) -> u32 {
+        match self {
+            Self::Told { tie_bits } => rank >> tie_bits,
+            Self::Listed(ids) => ids[rank as usize],
+        }
     }
 }
 
