@@ -240,10 +240,6 @@ impl<'a> Collector<'a> {
         }
         // The worker looked for near ones only if no filter before that rejects the candidate.
         if let (Some(index), Some(NearLookup::Pending { key, compared })) = (near, rendered.near) {
-            // Loaded while this one is put into its row.
-            if let Some(next) = batch.near_keys.get(key + 1) {
-                index.fetch(next);
-            }
             if let Some(near) = index.insert(example_id, &batch.near_keys[key], compared) {
                 return Err(Cow::Owned(near.rejection()));
             }

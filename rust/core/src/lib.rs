@@ -22,6 +22,7 @@ pub mod held_out;
 pub mod import;
 pub mod input;
 pub mod manifest;
+mod narrow;
 pub mod ordered;
 pub mod pack;
 pub mod pair;

@@ -89,13 +89,10 @@ struct Known {
 }
 
 impl Index {
-    /// Of each band the line of its hash, and the next: few searches go on behind that.
+    /// Of each band the line of its hash: few searches go on behind that.
     fn fetch(&self, key: &NearKey) {
         for &hash in key.bands.as_slice() {
-            self.bands.lines[self.bands.home(hash)..]
-                .iter()
-                .take(2)
-                .for_each(fetch);
+            fetch(&self.bands.lines[self.bands.home(hash)]);
         }
     }
 

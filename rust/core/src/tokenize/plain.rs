@@ -17,7 +17,7 @@ impl Renderer {
         example: &mut Example,
     ) -> Result<(), RenderProblem> {
         let question = Question::of(fields.question, template.prompt_number);
-        self.prompts.fetch_words(question);
+        self.prompts.fetch_bytes(question);
         if template.is_question_only() {
             return self.plain_prompt(template, question, fields.question, example);
         }

@@ -17,14 +17,13 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::Example;
 use super::spans::Run;
 use crate::ahead::{Table, fetch};
+use crate::narrow;
 
 const SHARDS: usize = 16;
-/// Words of a shard at most: 4 MiB, in all shards 64 MiB.
-const SHARD_WORDS: usize = 1 << 20;
-/// Of a prompt the counts of its runs and ids, before them.
-const COUNTS: usize = 2;
-/// Words in a line of a processor's cache, 64 bytes.
-const WORDS_OF_LINE: usize = 16;
+/// Bytes of a shard at most: 4 MiB, in all shards 64 MiB.
+const SHARD_BYTES: usize = 4 << 20;
+/// Bytes of a line of a processor's cache.
+const LINE: usize = 64;
 /// Lines of a prompt that are loaded ahead; the processor sees by itself that the others follow.
 const LINES_AHEAD: usize = 8;
 
@@ -40,11 +39,14 @@ pub(super) struct Question(u128);
 
 #[derive(Default)]
 struct Shard {
-    /// Where in the words the prompt of a question begins.
+    /// Where in the bytes the prompt of a question begins.
     starts: Table<32>,
-    /// The counts of a prompt, its runs, two words each, then its ids: together, as memory is slow.
-    words: Vec<u32>,
+    /// The counts of a prompt's runs and ids, its runs, of which each is two numbers too, then its ids.
+    bytes: Vec<u8>,
 }
+
+/// Bytes of two numbers.
+const PAIR: usize = size_of::<u64>();
 
 impl Question {
     pub fn of(text: &str, prompt_number: u32) -> Self {
@@ -60,10 +62,10 @@ impl Prompts {
     }
 
     /// Begins to load a prompt, whose place should be there by now.
-    pub fn fetch_words(&self, question: Question) {
+    pub fn fetch_bytes(&self, question: Question) {
         let shard = self.shard(question);
         if let Some(start) = shard.starts.get(question.0) {
-            let lines = shard.words[start as usize..].chunks(WORDS_OF_LINE);
+            let lines = shard.bytes[start as usize..].chunks(LINE);
             lines.take(LINES_AHEAD).for_each(|line| fetch(&line[0]));
         }
     }
@@ -74,39 +76,33 @@ impl Prompts {
         let Some(start) = shard.starts.get(question.0) else {
             return false;
         };
-        let (counts, words) = shard.words[start as usize..].split_at(COUNTS);
-        let (runs, rest) = words.split_at(2 * counts[0] as usize);
-        let run = |&[kind, tokens]: &[u32; 2]| Run {
-            kind: kind as u8,
-            tokens,
-        };
-        example.runs.extend(runs.as_chunks().0.iter().map(run));
-        example.ids.extend_from_slice(&rest[..counts[1] as usize]);
-        true
+        let prompt = shard.bytes.get(start as usize..);
+        prompt.is_some_and(|prompt| take(prompt, example).is_some())
     }
 
     /// Remembers the prompt of a question.
     pub fn insert(&self, question: Question, ids: &[u32], runs: &[Run]) {
-        let count = COUNTS + 2 * runs.len() + ids.len();
-        if count > SHARD_WORDS {
+        let most = PAIR * (1 + runs.len()) + narrow::bytes_at_most(ids.len());
+        if most > SHARD_BYTES {
             return;
         }
         let mut shard = self.shard(question);
         let shard = &mut *shard;
         // Of what is reserved only what is written takes memory, and nothing is moved as it grows.
-        shard.words.reserve_exact(SHARD_WORDS - shard.words.len());
-        if shard.words.len() + count > SHARD_WORDS {
+        shard.bytes.reserve_exact(SHARD_BYTES - shard.bytes.len());
+        if shard.bytes.len() + most > SHARD_BYTES {
             shard.starts.clear();
-            shard.words.clear();
+            shard.bytes.clear();
         }
-        let start = shard.words.len();
+        let start = shard.bytes.len();
         if !shard.starts.insert(question.0, start as u128) {
             return;
         }
-        let pair = |run: &Run| [u32::from(run.kind), run.tokens];
-        shard.words.extend([runs.len() as u32, ids.len() as u32]);
-        shard.words.extend(runs.iter().flat_map(pair));
-        shard.words.extend_from_slice(ids);
+        put_pair([runs.len() as u32, ids.len() as u32], &mut shard.bytes);
+        for run in runs {
+            put_pair([run.kind.into(), run.tokens], &mut shard.bytes);
+        }
+        narrow::put(ids, &mut shard.bytes);
     }
 
     fn shard(&self, question: Question) -> MutexGuard<'_, Shard> {
@@ -114,6 +110,29 @@ impl Prompts {
         // What a thread leaves behind that panicked is at worst not found again.
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Appends to an example the prompt at the front of some bytes.
+fn take(mut bytes: &[u8], example: &mut Example) -> Option<()> {
+    let [runs, ids] = take_pair(&mut bytes)?;
+    for _ in 0..runs {
+        let [kind, tokens] = take_pair(&mut bytes)?;
+        let kind = kind as u8;
+        example.runs.push(Run { kind, tokens });
+    }
+    narrow::take(&mut bytes, ids as usize, &mut example.ids)
+}
+
+fn put_pair([first, second]: [u32; 2], bytes: &mut Vec<u8>) {
+    let pair = u64::from(first) | u64::from(second) << u32::BITS;
+    bytes.extend_from_slice(&pair.to_le_bytes());
+}
+
+fn take_pair(bytes: &mut &[u8]) -> Option<[u32; 2]> {
+    let (pair, rest) = bytes.split_first_chunk::<PAIR>()?;
+    *bytes = rest;
+    let pair = u64::from_le_bytes(*pair);
+    Some([pair as u32, (pair >> u32::BITS) as u32])
 }
 
 #[cfg(test)]
@@ -144,14 +163,14 @@ mod tests {
         }
         assert!(!prompts.get(question(0), &mut Example::default()));
         let shard = prompts.shard(question(0));
-        assert!(shard.words.len() <= SHARD_WORDS);
+        assert!(shard.bytes.len() <= SHARD_BYTES);
     }
 
     #[test]
     fn a_prompt_without_end_is_not_kept() {
         let prompts = Prompts::default();
         let question = Question::of("q", 0);
-        insert(&prompts, question, 0, SHARD_WORDS);
+        insert(&prompts, question, 0, SHARD_BYTES / 4);
         assert!(!prompts.get(question, &mut Example::default()));
     }
 }
