@@ -6,20 +6,22 @@
 //! filters, one thread, the pass took 6 % less time than with `HashMap`; on two it made no difference.
 #![allow(unsafe_code, reason = "an instruction that loads ahead; see `fetch`")]
 
+use crate::large::Large;
+
 /// Keys of 128 mixed bits, and beside each a few bits of value: all in sixteen bytes.
 ///
 /// The lowest `BESIDE` bits of a key are not compared, for there the value stands; the highest choose
 /// the slot (open addressing). The key 0 marks a free slot.
 #[derive(Debug)]
 pub struct Table<const BESIDE: u32> {
-    slots: Box<[u128]>,
+    slots: Large<u128>,
     len: usize,
 }
 
 impl<const BESIDE: u32> Default for Table<BESIDE> {
     fn default() -> Self {
         Self {
-            slots: vec![0; 2].into_boxed_slice(),
+            slots: Large::of(0, 2),
             len: 0,
         }
     }
@@ -79,21 +81,13 @@ impl<const BESIDE: u32> Table<BESIDE> {
     }
 
     fn grow(&mut self) {
-        let room = written(2 * self.slots.len());
+        let room = Large::of(0, 2 * self.slots.len());
         let old = std::mem::replace(&mut self.slots, room);
-        for key in old.into_iter().filter(|key| *key != 0) {
+        for &key in old.iter().filter(|key| **key != 0) {
             let slot = self.find(key);
             self.slots[slot] = key;
         }
     }
-}
-
-/// So many zeros, each written: of zeros that the kernel gives a page is found twice, once when it is read
-/// and again when something is put into it, and the second time every thread has to hear of it.
-pub fn written<T: Clone + Default>(count: usize) -> Box<[T]> {
-    let mut items = Vec::with_capacity(count);
-    items.resize(count, T::default());
-    items.into_boxed_slice()
 }
 
 /// Begins to load what stands at a place.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::batch::{Accepted, Batch, Rendered, State};
+use crate::batch::{Accepted, Batch, Candidate, Rendered, State};
 use crate::choice::{Aside, Choice};
 use crate::config::{Config, Packing};
 use crate::error::{Error, Result};
@@ -127,7 +127,10 @@ impl<'a> Collector<'a> {
         if let Some(writers) = &mut self.writers {
             writers.held_out.write(&batch.held_out_lines)?;
         }
-        for candidate in &batch.candidates {
+        for (number, candidate) in batch.candidates.iter().enumerate() {
+            if let Some(next) = batch.candidates.get(number + 1) {
+                self.fetch(next, batch);
+            }
             let example_id = self.next_example_id;
             self.next_example_id += 1;
             self.totals.sources[source].records.read += 1;
@@ -210,6 +213,22 @@ impl<'a> Collector<'a> {
         }
         self.empty_window()?;
         self.writers.take().map(Writers::finish).transpose()
+    }
+
+    /// Begins to load what the last filters will look at; it is long since the worker did.
+    fn fetch(&self, candidate: &Candidate, batch: &Batch) {
+        let State::Rendered(rendered) = &candidate.state else {
+            return;
+        };
+        let Earlier { exact, near } = self.earlier;
+        if self.config.has(Reason::ExactDuplicate) {
+            exact.fetch(rendered.key);
+        }
+        if let (Some(index), Some(NearLookup::Pending { key, .. })) =
+            (near.get(rendered.template), rendered.near)
+        {
+            index.fetch(&batch.near_keys[key]);
+        }
     }
 
     /// The filters that need the candidates before this one, and those that come after them.

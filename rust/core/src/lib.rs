@@ -21,6 +21,7 @@ pub mod hashed;
 pub mod held_out;
 pub mod import;
 pub mod input;
+pub mod large;
 pub mod manifest;
 mod narrow;
 pub mod ordered;

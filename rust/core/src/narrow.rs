@@ -36,6 +36,8 @@ fn put_wide(ids: &[u32], bytes: &mut Vec<u8>) {
 
 /// Takes `count` ids off the front of `bytes` and appends them to `ids`; `None` where there are fewer.
 pub fn take(bytes: &mut &[u8], count: usize, ids: &mut Vec<u32>) -> Option<()> {
+    // Of a count that cannot be true no memory is asked for.
+    ids.reserve(count.min(bytes.len()));
     for _ in 0..count / GROUP {
         let (&mark, rest) = bytes.split_first()?;
         *bytes = rest;

@@ -137,7 +137,8 @@ impl Flow for Preparation<'_, '_> {
         let records = self.collector.totals.records();
         self.progress.bytes += chunk.size;
         if self.progress.total_bytes > 0 {
-            self.earlier.expect(self.progress.bytes as f64 / self.progress.total_bytes as f64);
+            self.earlier
+                .expect(self.progress.bytes as f64 / self.progress.total_bytes as f64);
         }
         self.progress.records = records.read;
         // What waits for a choice counts as kept until it is made.

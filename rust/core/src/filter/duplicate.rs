@@ -57,7 +57,7 @@ pub struct Seen([Mutex<Keys>; SHARDS]);
 /// Beside each key whether the candidate was tokenized.
 type Keys = Table<1>;
 
-const SHARDS: usize = 16;
+const SHARDS: usize = 4;
 
 impl Seen {
     /// Begins to load what the next question for `key` will look at.

@@ -21,6 +21,7 @@ use super::minhash::Sketch;
 use super::near::{Near, NearDuplicate, NearKey};
 use crate::ahead::fetch;
 use crate::chunked::Chunked;
+use crate::large::Large;
 
 /// Candidates with the same band that are compared at most; more share a phrase, not a text.
 const COMPARED: usize = 4;
@@ -133,12 +134,10 @@ impl Index {
 }
 
 /// Entries of all bands in the order in which they came, each in the first line that has a slot free from
-/// that one on which its hash says.
+/// that one on which its hash says; behind the last line comes the first.
 #[derive(Debug)]
 struct Bands {
-    lines: Vec<Line>,
-    /// Lines that hashes are spread over; those behind take what the last ones have no room for.
-    homes: usize,
+    lines: Large<Line>,
     used: usize,
     /// The share of all entries to come that are in use, as far as that can be told; 1 if it cannot.
     share: f64,
@@ -146,9 +145,7 @@ struct Bands {
 
 /// Slots of a line.
 const SLOTS: usize = 8;
-/// Lines behind the last home for which there is room at once.
-const SPARE: usize = 8;
-/// How many times as many homes there are at most after growing as before.
+/// How many times as many lines there are at most after growing as before.
 const LEAP: usize = 8;
 /// The index of a free slot.
 const FREE: u32 = u32::MAX;
@@ -198,8 +195,7 @@ impl Line {
 impl Default for Bands {
     fn default() -> Self {
         Self {
-            lines: vec![Line::EMPTY],
-            homes: 1,
+            lines: Large::of(Line::EMPTY, 1),
             used: 0,
             share: 1.0,
         }
@@ -210,20 +206,21 @@ impl Bands {
     /// The line where the search for a hash begins.
     #[inline]
     fn home(&self, hash: u32) -> usize {
-        ((u64::from(hash) * self.homes as u64) >> 32) as usize
+        ((u64::from(hash) * self.lines.len() as u64) >> 32) as usize
     }
 
     /// The candidates with this hash, first ones first.
     #[inline]
     fn find(&self, hash: u32) -> impl Iterator<Item = u32> {
         let mut goes_on = true;
-        let lines = self.lines[self.home(hash)..].iter();
+        let (others, lines) = self.lines.split_at(self.home(hash));
+        let lines = lines.iter().chain(others);
         let lines = lines.take_while(move |line| std::mem::replace(&mut goes_on, line.is_full()));
         lines.flat_map(move |line| line.find(hash))
     }
 
     fn insert(&mut self, hash: u32, index: u32) {
-        if self.used * 4 >= self.homes * SLOTS * 3 {
+        if self.used * 4 >= self.lines.len() * SLOTS * 3 {
             self.grow();
         }
         self.put(hash, index);
@@ -233,11 +230,7 @@ impl Bands {
     fn put(&mut self, hash: u32, index: u32) {
         let mut at = self.home(hash);
         while self.lines[at].is_full() {
-            at += 1;
-            if at == self.lines.len() {
-                self.lines.reserve_exact(SPARE);
-                self.lines.push(Line::EMPTY);
-            }
+            at = (at + 1) % self.lines.len();
         }
         let line = &mut self.lines[at];
         let slot = line
@@ -250,13 +243,11 @@ impl Bands {
 
     fn grow(&mut self) {
         // Not all at once, for the first share is small, and what follows may be unlike it.
-        let at_most = LEAP * self.homes;
-        let expected = self.homes as f64 / self.share;
-        let least = (self.homes * 3 / 2).max(self.homes + 8);
-        self.homes = (expected as usize).min(at_most).max(least);
-        let mut lines = Vec::with_capacity(self.homes + SPARE);
-        lines.resize(self.homes, Line::EMPTY);
-        for line in std::mem::replace(&mut self.lines, lines) {
+        let count = self.lines.len();
+        let expected = (count as f64 / self.share) as usize;
+        let least = (count * 3 / 2).max(count + 8);
+        let lines = Large::of(Line::EMPTY, expected.min(LEAP * count).max(least));
+        for line in std::mem::replace(&mut self.lines, lines).iter() {
             let entries = line.hashes.into_iter().zip(line.indices);
             for (hash, index) in entries.filter(|(_, index)| *index != FREE) {
                 self.put(hash, index);
@@ -403,7 +394,7 @@ mod tests {
                 index.insert(i64::from(number), &key, 0);
             }
             let index = index.0.into_inner().unwrap();
-            let lines = index.bands.lines.capacity();
+            let lines = index.bands.lines.len();
             let chunks = index.known.len().next_multiple_of(CHUNK) * size_of::<Known>();
             let bytes = lines * size_of::<Line>() + chunks;
             let per_candidate = bytes as f64 / index.known.len() as f64;
@@ -447,6 +438,10 @@ mod tests {
                 expected.get(&next).map_or(0, Vec::len)
             );
         }
-        assert!(band.lines.len() > band.homes, "the last ones found no room");
+        let first = band.lines[0].hashes;
+        assert!(
+            first.iter().any(|&hash| band.home(hash) > 0),
+            "the last ones found no room"
+        );
     }
 }

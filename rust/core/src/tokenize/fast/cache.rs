@@ -8,6 +8,7 @@
 use super::vocab::hash;
 use super::window;
 use crate::block::FIRST;
+use crate::large::Large;
 
 /// Most bytes of a piece that is a [`Short`].
 pub const SHORT: usize = 7;
@@ -110,14 +111,11 @@ struct Entry<K> {
 }
 
 /// Two-way sets, a power of two of them, each with the entry used last first.
-struct Table<K, const SETS: usize>(Box<[[Entry<K>; 2]; SETS]>);
+struct Table<K, const SETS: usize>(Large<[Entry<K>; 2]>);
 
 impl<K: Key, const SETS: usize> Table<K, SETS> {
     fn new() -> Self {
-        match vec![Default::default(); SETS].try_into() {
-            Ok(sets) => Self(sets),
-            Err(_) => unreachable!("a list of as many"),
-        }
+        Self(Large::of(Default::default(), SETS))
     }
 
     fn clear(&mut self) {

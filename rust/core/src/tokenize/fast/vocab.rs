@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::json::{MergeList, Model, TokenList, Vocab, to_bytes};
-use crate::ahead::written;
+use crate::large::Large;
 
 /// The rank of two symbols that do not merge; after every other.
 pub const NO_MERGE: u32 = u32::MAX;
@@ -225,7 +225,7 @@ fn set_length(byte_lengths: &mut Vec<u16>, id: u32, bytes: usize) -> Result<(), 
 /// one look at memory tells the rank: the table of 294,166 merges takes 4 MiB.
 struct MergeTable {
     /// The first and the second id, then the rank + 1; 0 is free.
-    slots: Box<[u64]>,
+    slots: Large<u64>,
     shift: u32,
     id_bits: u32,
     rank_bits: u32,
@@ -241,11 +241,11 @@ impl MergeTable {
         let last = merges.as_flattened().iter().max().map_or(0, |id| *id);
         let id_bits = u32::BITS - last.leading_zeros();
         let rank_bits = RANK_BITS.min(u64::BITS - 2 * id_bits);
-        let (joined, ranks) = Joined::by_rank(merges, rank_bits)
-            .ok_or_else(|| format!("{} merges", merges.len()))?;
+        let (joined, ranks) =
+            Joined::by_rank(merges, rank_bits).ok_or_else(|| format!("{} merges", merges.len()))?;
         let size = (merges.len() * 3 / 2 + 1).next_power_of_two().max(2);
         let mut table = Self {
-            slots: written(size),
+            slots: Large::of(0, size),
             shift: u64::BITS - size.trailing_zeros(),
             id_bits,
             rank_bits,
@@ -335,7 +335,7 @@ impl Joined {
 struct TokenTable {
     tokens: TokenList,
     /// Upper half: part of the hash; lower half: index of a token + 1, or 0.
-    slots: Box<[u64]>,
+    slots: Large<u64>,
     shift: u32,
 }
 
@@ -344,7 +344,7 @@ impl TokenTable {
         let size = (tokens.len() * 2).next_power_of_two().max(2);
         let mut table = Self {
             tokens,
-            slots: written(size),
+            slots: Large::of(0, size),
             shift: u64::BITS - size.trailing_zeros(),
         };
         for index in 0..table.tokens.len() {
