@@ -6,6 +6,7 @@
 use std::mem::swap;
 
 use crate::answer;
+use crate::asked::Asked;
 use crate::batch::{Accepted, Batch, Candidate, Rendered, State};
 use crate::config::Config;
 use crate::filter::{
@@ -315,7 +316,7 @@ impl<'a> Worker<'a> {
         let answer = record.answer.as_deref();
         filter::check_blank(&record.question, answer, used)?;
         Ok(Fields {
-            question: &record.question,
+            question: Asked::from(&*record.question),
             answer: answer.unwrap_or_default(),
             rationale: used,
         })
@@ -381,7 +382,7 @@ fn filter_texts<'a>(
     template: usize,
 ) -> Texts<'a> {
     Texts {
-        question: fields.question,
+        question: fields.question.text(),
         answer: record.answer.as_deref(),
         rationale,
         uses_rationale: fields.rationale.is_some(),

@@ -258,10 +258,10 @@ impl<'a> Collector<'a> {
             return Err(Cow::Owned(duplicate()));
         }
         // The worker looked for near ones only if no filter before that rejects the candidate.
-        if let (Some(index), Some(NearLookup::Pending { key, compared })) = (near, rendered.near) {
-            if let Some(near) = index.insert(example_id, &batch.near_keys[key], compared) {
-                return Err(Cow::Owned(near.rejection()));
-            }
+        if let (Some(index), Some(NearLookup::Pending { key, compared })) = (near, rendered.near)
+            && let Some(near) = index.insert(example_id, &batch.near_keys[key], compared)
+        {
+            return Err(Cow::Owned(near.rejection()));
         }
         match &rendered.tokens {
             Ok(tokens) => Ok((rendered, tokens.clone())),

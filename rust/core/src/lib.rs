@@ -5,6 +5,7 @@
 
 pub mod ahead;
 pub mod answer;
+pub mod asked;
 pub mod background;
 mod balance;
 pub mod batch;

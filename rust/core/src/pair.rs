@@ -49,7 +49,11 @@ impl<'r> Sides<'r> {
     /// do without it.
     pub fn text_bytes(&self, rationale: Option<&str>) -> u64 {
         let other = self.rejected.unwrap_or_default();
-        let texts = [self.chosen.question, self.chosen.answer, other.answer];
+        let texts = [
+            self.chosen.question.text(),
+            self.chosen.answer,
+            other.answer,
+        ];
         let rationales = [rationale, other.rationale].into_iter().flatten();
         let texts = texts.into_iter().chain(rationales);
         texts.map(|text| text.len() as u64).sum()
@@ -103,7 +107,7 @@ fn shown<'r>(fields: Fields<'r>, config: &Config) -> Result<Option<Cow<'r, str>>
         return Ok(None);
     };
     let control = config.rationale_control;
-    let shown = control.apply(config.seed, fields.question, fields.answer, rationale);
+    let shown = control.apply(config.seed, &fields.question, fields.answer, rationale);
     match shown.is_empty() {
         true => {
             let problem = "prepare.rationale_control leaves nothing of it";

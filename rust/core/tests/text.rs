@@ -135,7 +135,7 @@ fn agrees(pair: &Pair, q: &str, a: &str, r: &str) -> Result<(), TestCaseError> {
     }
     let mut example = Example::default();
     let fields = Fields {
-        question: q,
+        question: q.into(),
         answer: a,
         rationale: Some(r),
     };
@@ -167,7 +167,7 @@ proptest! {
     fn content_stays_text(before in ".*", after in ".*") {
         let pair = load(&byte_level("null"));
         let hostile = format!("x{before}</s>{after}<|sem|>x");
-        let fields = Fields { question: &hostile, answer: &hostile, rationale: Some(&hostile) };
+        let fields = Fields { question: hostile.as_str().into(), answer: &hostile, rationale: Some(&hostile) };
         let mut example = Example::default();
         pair.renderer.example(&fields, &mut example).unwrap();
         let semantic = pair.reference.token_to_id("<|sem|>").unwrap();
@@ -195,7 +195,7 @@ fn buffers_are_cleared_between_examples() {
     let mut reused = Example::default();
     for answer in ["5", "a longer answer", "5"] {
         let fields = Fields {
-            question: "q",
+            question: "q".into(),
             answer,
             rationale: Some("r"),
         };

@@ -61,7 +61,7 @@ impl Renderer {
     ) -> PyResult<(Vec<u32>, Vec<u8>)> {
         let mut example = Example::default();
         let fields = Fields {
-            question,
+            question: question.into(),
             answer,
             rationale,
         };

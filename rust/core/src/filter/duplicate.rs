@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::ahead::Table;
+use crate::asked::Asked;
 use crate::record::trimmed;
 
 /// The hash of a candidate's trimmed fields, but for the lowest bit, which is free.
@@ -16,23 +17,31 @@ pub struct Key(u128);
 
 impl Key {
     /// The key of these fields. A rationale that the template does without is `None`.
-    pub fn of(question: &str, answer: &str, rationale: Option<&str>) -> Self {
+    pub fn of(question: Asked<'_>, answer: &str, rationale: Option<&str>) -> Self {
         // A hash of hashes, so that borders count; one over all texts would keep a state of half
         // a kilobyte.
-        let mut digests = [0; 3 * size_of::<u128>()];
-        let texts = [Some(question), Some(answer), rationale];
-        let texts = texts.into_iter().flatten();
-        let mut length = 0;
-        for (text, digest) in texts.zip(digests.as_chunks_mut::<{ size_of::<u128>() }>().0) {
-            *digest = xxh3_128(trimmed(text).as_bytes()).to_le_bytes();
-            length += digest.len();
+        let mut digests = [[0; size_of::<u128>()]; 3];
+        let texts = [Some(answer), rationale].into_iter().flatten();
+        let others = texts.map(|text| xxh3_128(trimmed(text).as_bytes()));
+        let mut count = 0;
+        for (hash, digest) in std::iter::once(question.hash())
+            .chain(others)
+            .zip(&mut digests)
+        {
+            *digest = hash.to_le_bytes();
+            count += 1;
         }
-        Self::new(xxh3_128(&digests[..length]))
+        Self::new(xxh3_128(digests[..count].as_flattened()))
     }
 
     /// The key of the same fields where these stand against them as what is rejected.
     pub fn against(self, answer: &str, rationale: Option<&str>) -> Self {
-        Self::new(self.0 ^ Self::of("", answer, rationale).0.rotate_left(64))
+        Self::new(
+            self.0
+                ^ Self::of(Asked::default(), answer, rationale)
+                    .0
+                    .rotate_left(64),
+        )
     }
 
     /// The key of the same fields under the template of this number.
@@ -91,32 +100,41 @@ mod tests {
     #[test]
     fn a_key_is_of_trimmed_fields_and_their_borders() {
         assert_eq!(
-            Key::of(" q\n", "a", Some("r ")),
-            Key::of("q", "a", Some("r"))
+            Key::of(" q\n".into(), "a", Some("r ")),
+            Key::of("q".into(), "a", Some("r"))
         );
-        assert_ne!(Key::of("ab", "c", None), Key::of("a", "bc", None));
-        assert_ne!(Key::of("q", "a", Some("")), Key::of("q", "a", None));
-        let key = Key::of("q", "a", None);
+        assert_ne!(
+            Key::of("ab".into(), "c", None),
+            Key::of("a".into(), "bc", None)
+        );
+        assert_ne!(
+            Key::of("q".into(), "a", Some("")),
+            Key::of("q".into(), "a", None)
+        );
+        let key = Key::of("q".into(), "a", None);
         assert!(key == key.under(0) && key.under(1) != key && key.under(1) != key.under(2));
         let paired = key.against("b", Some("s"));
         assert!(paired != key && paired == key.against(" b", Some("s ")));
-        assert!(paired != key.against("b", None) && paired != Key::of("q", "b", Some("s")));
+        assert!(paired != key.against("b", None) && paired != Key::of("q".into(), "b", Some("s")));
     }
 
     #[test]
     fn the_second_is_the_duplicate() {
         let seen = Seen::default();
-        let key = Key::of("q", "a", Some("r"));
+        let key = Key::of("q".into(), "a", Some("r"));
         assert!(seen.insert(key, true));
         assert!(!seen.insert(key, true));
         assert!(!seen.insert(key, false));
-        assert!(seen.insert(Key::of("q", "a", Some("s")), true));
+        assert!(seen.insert(Key::of("q".into(), "a", Some("s")), true));
     }
 
     #[test]
     fn a_worker_hears_of_what_the_first_was() {
         let seen = Seen::default();
-        let (rendered, failed) = (Key::of("q", "a", None), Key::of("q", "b", None));
+        let (rendered, failed) = (
+            Key::of("q".into(), "a", None),
+            Key::of("q".into(), "b", None),
+        );
         assert!(!seen.was_tokenized(rendered));
         seen.insert(rendered, true);
         seen.insert(rendered, false);

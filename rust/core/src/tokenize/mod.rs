@@ -26,10 +26,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::asked::Asked;
 use crate::chat::{ChatTemplate, Turn};
 pub use crate::template::SEMANTIC_TOKEN;
 use crate::template::{Part, SpanKind, Template, TemplateConfig};
-use crate::{Error, Result, record};
+use crate::{Error, Result};
 use encoder::{Encoder, EncoderScratch, Position};
 use files::{NewToken, TokenizerFiles};
 pub use problem::RenderProblem;
@@ -88,7 +89,7 @@ impl RenderConfig {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fields<'r> {
     /// The question.
-    pub question: &'r str,
+    pub question: Asked<'r>,
     /// The answer.
     pub answer: &'r str,
     /// The rationale, where there is one.
@@ -226,11 +227,10 @@ impl Renderer {
     }
 
     /// Begins to load the place of a question's prompt.
-    pub fn fetch(&self, template: usize, question: &str) {
+    pub fn fetch(&self, template: usize, question: Asked<'_>) {
         if self.chat.is_none() {
             let number = self.templates[template].prompt_number;
-            self.prompts
-                .fetch(Question::of(record::trimmed(question), number));
+            self.prompts.fetch(Question::of(question, number));
         }
     }
 
@@ -319,7 +319,7 @@ impl Renderer {
         for buffer in [&mut *text, &mut *user, &mut *assistant] {
             buffer.clear();
         }
-        write_prompt(template, fields.question, user);
+        write_prompt(template, &fields.question, user);
         if template.is_question_only() {
             return self.chat_prompt(chat, example);
         }

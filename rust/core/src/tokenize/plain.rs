@@ -19,7 +19,7 @@ impl Renderer {
         let question = Question::of(fields.question, template.prompt_number);
         self.prompts.fetch_bytes(question);
         if template.is_question_only() {
-            return self.plain_prompt(template, question, fields.question, example);
+            return self.plain_prompt(template, question, &fields.question, example);
         }
         let Scratch {
             assistant: text,
@@ -30,7 +30,7 @@ impl Renderer {
         text.clear();
         self.write_completion(template, fields, text);
         let encoded = self.encode(text, encoder, tokens);
-        self.plain_prompt(template, question, fields.question, example)?;
+        self.plain_prompt(template, question, &fields.question, example)?;
         encoded.map_err(in_completion)?;
         let Example { ids, runs, scratch } = example;
         self.add(&scratch.assistant, &scratch.completion, ids, runs);

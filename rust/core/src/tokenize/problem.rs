@@ -34,8 +34,9 @@ pub(super) fn trimmed<'r>(
         true => required(part.name(), text),
         false => Ok(text),
     };
+    required("question", fields.question.text())?;
     Ok(Fields {
-        question: required("question", fields.question)?,
+        question: fields.question.trimmed(),
         answer: needed(&Part::Answer, fields.answer)?,
         rationale: Some(needed(
             &Part::Rationale,

@@ -12,11 +12,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use xxhash_rust::xxh3::xxh3_128;
-
 use super::Example;
 use super::spans::Run;
 use crate::ahead::{Table, fetch};
+use crate::asked::Asked;
 use crate::narrow;
 
 const SHARDS: usize = 16;
@@ -49,9 +48,9 @@ struct Shard {
 const PAIR: usize = size_of::<u64>();
 
 impl Question {
-    pub fn of(text: &str, prompt_number: u32) -> Self {
+    pub fn of(asked: Asked<'_>, prompt_number: u32) -> Self {
         // Beside the bits that choose the shard, so that prompts of a question share its lock.
-        Self(xxh3_128(text.as_bytes()) ^ u128::from(prompt_number) << 64)
+        Self(asked.hash() ^ u128::from(prompt_number) << 64)
     }
 }
 
@@ -169,7 +168,7 @@ mod tests {
     #[test]
     fn a_prompt_without_end_is_not_kept() {
         let prompts = Prompts::default();
-        let question = Question::of("q", 0);
+        let question = Question::of("q".into(), 0);
         insert(&prompts, question, 0, SHARD_BYTES / 4);
         assert!(!prompts.get(question, &mut Example::default()));
     }

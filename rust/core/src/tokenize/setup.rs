@@ -264,7 +264,7 @@ fn check(renderer: &Renderer, controls: &[(String, u32)]) -> Result<()> {
 
 fn check_one(renderer: &Renderer, template: usize, controls: &[(String, u32)]) -> Result<()> {
     let fields = Fields {
-        question: "Question",
+        question: "Question".into(),
         answer: "Answer",
         rationale: Some("Rationale"),
     };

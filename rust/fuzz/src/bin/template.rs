@@ -26,7 +26,7 @@ fuzz_target!(|text: &str| {
         return;
     };
     let fields = Fields {
-        question,
+        question: question.into(),
         answer,
         rationale: Some(rationale),
     };
@@ -47,7 +47,7 @@ fn write(format: &str, fields: &Fields<'_>, ids: &mut Vec<u32>) {
     let mut rest = format;
     let push = |text: &str, ids: &mut Vec<u32>| ids.extend(text.bytes().map(u32::from));
     let names = [
-        ("{question}", fields.question),
+        ("{question}", &*fields.question),
         ("{answer}", fields.answer),
         ("{rationale}", fields.rationale.unwrap_or_default()),
     ];
