@@ -90,10 +90,11 @@ struct Known {
 }
 
 impl Index {
-    /// Of each band the line of its hash: few searches go on behind that.
+    /// Of each band the line of its hash, and the next, as some are full.
     fn fetch(&self, key: &NearKey) {
         for &hash in key.bands.as_slice() {
-            fetch(&self.bands.lines[self.bands.home(hash)]);
+            let lines = &self.bands.lines[self.bands.home(hash)..];
+            lines.iter().take(2).for_each(fetch);
         }
     }
 
