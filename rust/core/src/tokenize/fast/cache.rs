@@ -162,7 +162,7 @@ struct LongEntry {
 /// The cache of one thread.
 pub struct Cache {
     short: Table<Short, { 1 << 15 }>,
-    medium: Table<Medium, { 1 << 14 }>,
+    medium: Table<Medium, { 1 << 15 }>,
     long: Box<[LongEntry]>,
     bytes: Vec<u8>,
     ids: Vec<u32>,
