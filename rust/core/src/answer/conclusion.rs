@@ -17,11 +17,7 @@ use crate::block::{BLOCK, Block};
 /// assert_eq!(conclusion("4 times 3 is 12."), None);
 /// ```
 pub fn conclusion(text: &str) -> Option<&str> {
-    [boxed(text), hashes(text), phrase(text)]
-        .into_iter()
-        .flatten()
-        .max_by_key(|found| found.byte_start)
-        .map(|found| after_calculator(found.content))
+    later(mark(text), phrase(text)).map(|found| after_calculator(found.content))
 }
 
 /// What `text` marks as its result: the last `\boxed{…}` or `\fbox{…}`, or `####` on the last line.
@@ -34,11 +30,13 @@ pub fn conclusion(text: &str) -> Option<&str> {
 /// assert_eq!(marked("The answer is 7."), None);
 /// ```
 pub fn marked(text: &str) -> Option<&str> {
-    [boxed(text), hashes(text)]
-        .into_iter()
-        .flatten()
-        .max_by_key(|found| found.byte_start)
-        .map(|found| found.content)
+    mark(text).map(|found| found.content)
+}
+
+fn mark(text: &str) -> Option<Found<'_>> {
+    // Most texts have neither.
+    memchr::memchr2(b'\\', b'#', text.as_bytes())?;
+    later(boxed(text), hashes(text))
 }
 
 /// What follows the last calculator mark of GSM8K, `<<9*8=72>>72`, which repeats its result.
@@ -54,11 +52,15 @@ struct Found<'t> {
     content: &'t str,
 }
 
+fn later<'t>(one: Option<Found<'t>>, other: Option<Found<'t>>) -> Option<Found<'t>> {
+    let both = [one, other].into_iter().flatten();
+    both.max_by_key(|found| found.byte_start)
+}
+
 /// The content of the last box to be closed, so the outer one of nested boxes.
 fn boxed(text: &str) -> Option<Found<'_>> {
     const BOXES: [&str; 2] = ["\\boxed", "\\fbox"];
     let bytes = text.as_bytes();
-    // Most texts have no command at all.
     let first = memchr::memchr(b'\\', bytes)?;
     if !BOXES
         .iter()

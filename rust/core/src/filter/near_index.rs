@@ -147,7 +147,7 @@ struct Bands {
 /// Slots of a line.
 const SLOTS: usize = 8;
 /// How many times as many lines there are at most after growing as before.
-const LEAP: usize = 8;
+const LEAP: usize = 64;
 /// The index of a free slot.
 const FREE: u32 = u32::MAX;
 
