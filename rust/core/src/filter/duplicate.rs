@@ -66,6 +66,7 @@ pub struct Seen([Mutex<Keys>; SHARDS]);
 /// Beside each key whether the candidate was tokenized.
 type Keys = Table<1>;
 
+/// So few that each becomes large enough for large pages of memory.
 const SHARDS: usize = 4;
 
 impl Seen {

@@ -20,8 +20,9 @@
 //!   bytes, a small table before the large one, and keys of sixteen pieces looked at ahead; no
 //!   faster: single bytes side by side.
 //! - A piece that the cache does not know waits for memory too: nine tenths of the samples in its
-//!   merge are at the loads of the table of merges. No faster: to keep what a merge makes beside
-//!   its rank, and to load ahead what pairs of bytes will be looked up with.
+//!   merge were at the loads of the table of merges. So a rank tells what its merge makes where it can
+//!   (`vocab`), and the table is in large pages. No faster: to keep what a merge makes beside its rank, and
+//!   to load ahead what pairs of bytes will be looked up with.
 
 mod cache;
 mod classes;
