@@ -413,3 +413,41 @@ pub fn hash(bytes: &[u8]) -> u64 {
     hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(MIX[1]);
     hash ^ hash >> 29
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranks(made: &[u32], rank_bits: u32) -> Option<(bool, Vec<u32>)> {
+        let merges: Vec<_> = made.iter().map(|&joined| [0, 1, joined]).collect();
+        let (joined, ranks) = Joined::by_rank(&merges, rank_bits)?;
+        assert!(ranks.is_sorted_by(|a, b| a < b), "{ranks:?}");
+        assert!(
+            ranks
+                .iter()
+                .map(|&rank| joined.of(rank))
+                .eq(made.iter().copied())
+        );
+        assert!(ranks.iter().all(|&rank| rank + 1 < 1 << rank_bits));
+        Some((matches!(joined, Joined::Told { .. }), ranks))
+    }
+
+    #[test]
+    fn a_rank_tells_what_its_merge_makes_where_it_can() {
+        assert_eq!(ranks(&[5, 6, 9], 4), Some((true, vec![5, 6, 9])));
+        assert_eq!(
+            ranks(&[5, 5, 5, 6, 9], 6),
+            Some((true, vec![20, 21, 22, 24, 36]))
+        );
+        // Not in the order of ids, or with too few bits.
+        assert_eq!(ranks(&[6, 5, 9], 6), Some((false, vec![0, 1, 2])));
+        assert_eq!(
+            ranks(&[5, 5, 5, 6, 9], 5),
+            Some((false, vec![0, 1, 2, 3, 4]))
+        );
+        assert_eq!(ranks(&[5, 6, 15], 4), Some((false, vec![0, 1, 2])));
+        assert_eq!(ranks(&[5, 6, 14], 4), Some((true, vec![5, 6, 14])));
+        assert_eq!(ranks(&[9; 4], 2), None);
+        assert_eq!(ranks(&[], 26), Some((true, Vec::new())));
+    }
+}
