@@ -3,8 +3,8 @@
 //! Performance note: to look at a table of megabytes the processor first looks for the page, and of pages of
 //! 4 KiB it remembers too few. The tables that are asked for every piece of a text, and the list of bands of
 //! `near_duplicate`, are in pages of 2 MiB therefore where the kernel has some to give: the pass with every
-//! filter took 5 % less time, and 3 % less without filters. No faster by that: what is written once and read in order,
-//! and prompts, keys and sketches, of which a record needs a few.
+//! filter took 5 % less time, and without filters 3 % less. No faster by that: what is written once and read
+//! in order, and prompts and sketches, of which a record needs a few.
 #![allow(
     unsafe_code,
     reason = "memory that begins where a large page does is asked for by hand"

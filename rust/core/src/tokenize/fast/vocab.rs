@@ -294,8 +294,8 @@ impl MergeTable {
 enum Joined {
     /// A rank begins with the id; so many bits tell the merges apart that make the same.
     ///
-    /// This can be where merges make tokens in the order of their ids, as those of GPT-2, Llama and Qwen do, and saves
-    /// a look at memory: a fifth of the time that merging takes.
+    /// This can be where merges make tokens in the order of their ids, as those of GPT-2 and Qwen do, and saves a
+    /// look at memory: a fifth of the samples of merging.
     Told { tie_bits: u32 },
     /// Ranks are numbers from 0 on.
     Listed(Vec<u32>),
