@@ -1,7 +1,7 @@
 //! Token ids in few bytes, for where many wait.
 //!
 //! Sixteen together take two bytes each if all are below 2¹⁶, and four if not: vocabularies name frequent
-//! tokens first. Memory that is written for the first time costs more than to make the ids narrow.
+//! tokens first. So less memory is written for the first time, and loaded again.
 
 /// Ids that are stored in one width.
 const GROUP: usize = 16;

@@ -6,7 +6,8 @@
 //! tokens.
 //!
 //! Memory: 8 bytes a band at a load of a half at least, 48 for the sketch, 8 for the number: at most 152
-//! bytes a candidate with 6 bands; while the list grows, the one before it is there too.
+//! bytes a candidate with 6 bands; while the list grows, the one before it is there too. Where later candidates
+//! are dropped more often than the first ones were, the list has room for those too that never come.
 //!
 //! Performance note: a search waits for memory. So the bands are a list of lines of the processor's cache,
 //! of eight entries each that are compared at once, and what a search will look at is loaded ahead. As it
