@@ -6,7 +6,10 @@
 //! filters, one thread, the pass took 6 % less time than with `HashMap`; on two it made no difference.
 #![allow(unsafe_code, reason = "an instruction that loads ahead; see `fetch`")]
 
-use crate::large::Large;
+use crate::large::{Large, grown};
+
+/// Slots that a table may have in vain after growing: 4 MiB.
+const LEAP: usize = 1 << 18;
 
 /// Keys of 128 mixed bits, and beside each a few bits of value: all in sixteen bytes.
 ///
@@ -16,6 +19,8 @@ use crate::large::Large;
 pub struct Table<const BESIDE: u32> {
     slots: Large<u128>,
     len: usize,
+    /// The share of all keys to come that are here, as far as that can be told; 1 if it cannot.
+    share: f64,
 }
 
 impl<const BESIDE: u32> Default for Table<BESIDE> {
@@ -23,12 +28,18 @@ impl<const BESIDE: u32> Default for Table<BESIDE> {
         Self {
             slots: Large::of(0, 2),
             len: 0,
+            share: 1.0,
         }
     }
 }
 
 impl<const BESIDE: u32> Table<BESIDE> {
     const VALUE: u128 = (1 << BESIDE) - 1;
+
+    /// Says which share of all keys these are; as it grows, room is made for as many of the rest.
+    pub fn expect(&mut self, share: f64) {
+        self.share = share;
+    }
 
     /// Begins to load what [`get`](Self::get) will look at.
     #[inline]
@@ -81,7 +92,9 @@ impl<const BESIDE: u32> Table<BESIDE> {
     }
 
     fn grow(&mut self) {
-        let room = Large::of(0, 2 * self.slots.len());
+        let count = self.slots.len();
+        let slots = grown(count, 2 * count, self.share, LEAP);
+        let room = Large::of(0, slots.next_power_of_two());
         let old = std::mem::replace(&mut self.slots, room);
         for &key in old.iter().filter(|key| **key != 0) {
             let slot = self.find(key);

@@ -36,6 +36,14 @@ pub struct Large<T> {
     layout: Layout,
 }
 
+/// Items that a full list of `count` is to have next, `least` at least: as many as it will need if what it holds is
+/// this `share` of what is to come. Where later items are known already more often than the first ones were, there is
+/// room for some that never come, but for no more than `leap` of them.
+pub fn grown(count: usize, least: usize, share: f64, leap: usize) -> usize {
+    let expected = (count as f64 / share) as usize;
+    expected.min(count + leap).max(least)
+}
+
 impl<T: Copy> Large<T> {
     /// As many of an item.
     pub fn of(item: T, count: usize) -> Self {
@@ -137,6 +145,15 @@ mod tests {
                 assert_eq!(list.iter().sum::<u128>(), 7 * count as u128 + 1);
             }
         }
+    }
+
+    #[test]
+    fn what_is_to_come_is_made_room_for_within_bounds() {
+        assert_eq!(grown(100, 150, 1.0, 1000), 150);
+        assert_eq!(grown(100, 150, 0.25, 1000), 400);
+        assert_eq!(grown(100, 150, 0.01, 1000), 1100);
+        assert_eq!(grown(10_000, 15_000, 0.01, 1000), 15_000);
+        assert_eq!(grown(100, 150, 0.0, 1000), 1100);
     }
 
     #[test]

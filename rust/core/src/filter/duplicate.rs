@@ -70,6 +70,13 @@ type Keys = Table<1>;
 const SHARDS: usize = 4;
 
 impl Seen {
+    /// Says which share of the input the candidates so far are of; room is made for as many of the rest.
+    pub fn expect(&self, share: f64) {
+        for shard in &self.0 {
+            locked(shard).expect(share);
+        }
+    }
+
     /// Begins to load what the next question for `key` will look at.
     pub fn fetch(&self, key: Key) {
         self.shard(key).fetch(key.0);
@@ -88,10 +95,13 @@ impl Seen {
     }
 
     fn shard(&self, key: Key) -> MutexGuard<'_, Keys> {
-        let shard = &self.0[(key.0 >> 32) as usize % SHARDS];
-        // No one panics while holding the lock.
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0[(key.0 >> 32) as usize % SHARDS])
     }
+}
+
+fn locked(shard: &Mutex<Keys>) -> MutexGuard<'_, Keys> {
+    // No one panics while holding the lock.
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ impl Earlier {
 
     /// Says which share of the input has been looked at.
     pub fn expect(&self, share: f64) {
+        self.exact.expect(share);
         self.near.iter().for_each(|index| index.expect(share));
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! Memory: 8 bytes a band at a load of a half at least, 48 for the sketch, 8 for the number: at most 152
 //! bytes a candidate with 6 bands; while the list grows, the one before it is there too. Where later candidates
-//! are dropped more often than the first ones were, the list has room for those too that never come.
+//! are dropped more often than the first ones were, up to 16 MiB more are for those that never come.
 //!
 //! Performance note: a search waits for memory. So the bands are a list of lines of the processor's cache,
 //! of eight entries each that are compared at once, and what a search will look at is loaded ahead. As it
@@ -22,7 +22,7 @@ use super::minhash::Sketch;
 use super::near::{Near, NearDuplicate, NearKey};
 use crate::ahead::fetch;
 use crate::chunked::Chunked;
-use crate::large::Large;
+use crate::large::{Large, grown};
 
 /// Candidates with the same band that are compared at most; more share a phrase, not a text.
 const COMPARED: usize = 4;
@@ -147,8 +147,8 @@ struct Bands {
 
 /// Slots of a line.
 const SLOTS: usize = 8;
-/// How many times as many lines there are at most after growing as before.
-const LEAP: usize = 64;
+/// Lines that there may be in vain after growing: 16 MiB.
+const LEAP: usize = 1 << 18;
 /// The index of a free slot.
 const FREE: u32 = u32::MAX;
 
@@ -244,11 +244,9 @@ impl Bands {
     }
 
     fn grow(&mut self) {
-        // Not all at once, for the first share is small, and what follows may be unlike it.
         let count = self.lines.len();
-        let expected = (count as f64 / self.share) as usize;
-        let least = (count * 3 / 2).max(count + 8);
-        let lines = Large::of(Line::EMPTY, expected.min(LEAP * count).max(least));
+        let count = grown(count, (count * 3 / 2).max(count + 8), self.share, LEAP);
+        let lines = Large::of(Line::EMPTY, count);
         for line in std::mem::replace(&mut self.lines, lines).iter() {
             let entries = line.hashes.into_iter().zip(line.indices);
             for (hash, index) in entries.filter(|(_, index)| *index != FREE) {
