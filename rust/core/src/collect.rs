@@ -9,22 +9,20 @@ use std::path::Path;
 
 use crate::batch::{Accepted, Batch, Candidate, Rendered, State};
 use crate::choice::{Aside, Choice};
-use crate::config::{Config, Packing};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::filter::{Dropped, Earlier, NearLookup, Plan, Reason, Rejection, Trials};
 use crate::manifest::{Counts, SourceCounts, Tokens};
-use crate::read::Place;
 use crate::shard::{
     EXAMPLES_FILE, ExampleEntry, ExampleWriter, HELD_OUT_FILE, HeldOutWriter, REJECTED_FILE,
-    ROWS_FILE, RejectedLine, RejectedWriter, RowWriter,
+    Rejected, RejectedWriter,
 };
-use crate::window::{Packed, Window};
+use crate::window::Packed;
+use crate::windows::{Rows, Windows};
 
 /// What has been collected so far.
 pub struct Collector<'a> {
     config: &'a Config,
-    /// The templates' names.
-    templates: Vec<&'a str>,
     /// Absent in a dry run.
     writers: Option<Writers>,
     earlier: &'a Earlier,
@@ -32,7 +30,7 @@ pub struct Collector<'a> {
     choice: Option<Choice>,
     /// In a dry run.
     trials: Option<Trials>,
-    window: Window,
+    windows: Windows,
     domain_numbers: HashMap<String, i32>,
     next_example_id: i64,
     first_rejection: Option<String>,
@@ -51,10 +49,8 @@ pub struct Totals {
     pub tokens: Tokens,
     /// Domains of the kept, as they appeared.
     pub domains: Vec<String>,
-    /// Rows so far; those of the window are not counted.
-    pub rows: u64,
-    /// Tokens in these rows: fewer than those of the kept where prompts are shared.
-    pub stored_tokens: u64,
+    /// At the end, the rows.
+    pub rows: Rows,
     /// After a dry run, what each filter would drop.
     pub dropped: Option<Vec<Dropped>>,
 }
@@ -70,17 +66,7 @@ impl Totals {
     }
 }
 
-/// Which candidate it is.
-struct Standing<'a> {
-    example_id: i64,
-    template: Option<usize>,
-    source: usize,
-    place: Place,
-    record_id: Option<&'a str>,
-}
-
 struct Writers {
-    rows: RowWriter,
     examples: ExampleWriter,
     rejected: RejectedWriter,
     held_out: HeldOutWriter,
@@ -104,12 +90,11 @@ impl<'a> Collector<'a> {
         });
         Ok(Self {
             config,
-            templates: config.template_names().collect(),
             writers,
             earlier,
             choice: Choice::new(config, directory),
             trials: config.dry_run.then(|| Trials::new(config, plan)),
-            window: Window::new(config.packing, config.packing_window, config.max_length),
+            windows: Windows::new(config, directory)?,
             domain_numbers: HashMap::new(),
             next_example_id: 0,
             first_rejection: None,
@@ -135,7 +120,7 @@ impl<'a> Collector<'a> {
             self.next_example_id += 1;
             self.totals.sources[source].records.read += 1;
             let stored = |text: &Option<Range<usize>>| Some(&batch.text[text.clone()?]);
-            let standing = Standing {
+            let standing = Rejected {
                 example_id,
                 template: candidate.template,
                 source,
@@ -181,12 +166,12 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// Chooses, packs what is left and ends the files; returns the hash of the rows.
+    /// Chooses, packs what is left and ends the files.
     ///
     /// # Errors
     /// If nothing was kept, or a source with a weight has given nothing. A dry run that rejects everything
     /// says what rejected it instead.
-    pub fn finish(&mut self) -> Result<Option<String>> {
+    pub fn finish(mut self) -> Result<Totals> {
         let records = self.totals.records();
         let is_nothing = records.read == records.rejected.total();
         if is_nothing && (records.read == 0 || self.trials.is_none()) {
@@ -196,7 +181,7 @@ impl<'a> Collector<'a> {
             choice.decide(|aside, rejection| match rejection {
                 None => self.keep(aside),
                 Some(rejection) => {
-                    let standing = Standing {
+                    let standing = Rejected {
                         example_id: aside.example_id,
                         template: Some(aside.template),
                         source: aside.source,
@@ -211,8 +196,9 @@ impl<'a> Collector<'a> {
             let records = self.totals.records();
             self.totals.dropped = Some(trials.finish(|reason| records.rejected.count(reason))?);
         }
-        self.empty_window()?;
-        self.writers.take().map(Writers::finish).transpose()
+        self.totals.rows = self.windows.finish()?;
+        self.writers.map_or(Ok(()), Writers::finish)?;
+        Ok(self.totals)
     }
 
     /// Begins to load what the last filters will look at; it is long since the worker did.
@@ -290,7 +276,7 @@ impl<'a> Collector<'a> {
                 rationale: kept.rationale,
             })?;
         }
-        self.window.push(Packed {
+        self.windows.push(Packed {
             ids: kept.ids,
             runs: kept.runs,
             example_id: kept.example_id,
@@ -298,11 +284,7 @@ impl<'a> Collector<'a> {
             template: kept.template as i32,
             chosen: kept.chosen,
             shared: None,
-        });
-        if self.window.is_full() {
-            self.empty_window()?;
-        }
-        Ok(())
+        })
     }
 
     fn domain_number(&mut self, name: &str) -> i32 {
@@ -315,7 +297,7 @@ impl<'a> Collector<'a> {
         number
     }
 
-    fn reject(&mut self, candidate: &Standing<'_>, rejection: &Rejection) -> Result<()> {
+    fn reject(&mut self, candidate: &Rejected<'_>, rejection: &Rejection) -> Result<()> {
         let Rejection {
             reason,
             field,
@@ -343,39 +325,7 @@ impl<'a> Collector<'a> {
         let Some(writers) = &mut self.writers else {
             return Ok(());
         };
-        let number = candidate.template.filter(|_| self.templates.len() > 1);
-        writers.rejected.write(&RejectedLine {
-            example_id: candidate.example_id,
-            record_id: candidate.record_id,
-            template: number.map(|number| self.templates[number]),
-            source: &counts.path,
-            line: candidate.place.line,
-            byte_offset: candidate.place.byte_offset,
-            reason: reason.name(),
-            detail: format!("{field}: {problem}"),
-        })
-    }
-
-    fn empty_window(&mut self) -> Result<()> {
-        let Self {
-            window,
-            writers,
-            totals,
-            ..
-        } = self;
-        let stored_tokens = &mut totals.stored_tokens;
-        totals.rows += window.empty(|row| {
-            for example in row {
-                *stored_tokens += example.stored_tokens() as u64;
-                if let Some(writers) = writers {
-                    writers.rows.example(&example);
-                }
-            }
-            writers
-                .as_mut()
-                .map_or(Ok(()), |writers| writers.rows.end_row())
-        })?;
-        Ok(())
+        writers.rejected.write(candidate, rejection)
     }
 
     fn nothing_kept(&self) -> Error {
@@ -422,25 +372,23 @@ fn duplicate() -> Rejection {
 impl Writers {
     fn create(directory: &Path, config: &Config) -> Result<Self> {
         Ok(Self {
-            rows: RowWriter::create(
-                &directory.join(ROWS_FILE),
-                config.pairs,
-                config.packing == Packing::Trie,
-            )?,
             examples: ExampleWriter::create(
                 &directory.join(EXAMPLES_FILE),
                 &config.inputs,
                 config.template_names(),
             )?,
-            rejected: RejectedWriter::create(&directory.join(REJECTED_FILE))?,
+            rejected: RejectedWriter::create(
+                &directory.join(REJECTED_FILE),
+                config.inputs.iter().map(|input| &*input.path),
+                config.template_names(),
+            )?,
             held_out: HeldOutWriter::new(&directory.join(HELD_OUT_FILE)),
         })
     }
 
-    fn finish(self) -> Result<String> {
+    fn finish(self) -> Result<()> {
         self.rejected.finish()?;
         self.held_out.finish()?;
-        self.examples.finish()?;
-        self.rows.finish()
+        self.examples.finish()
     }
 }

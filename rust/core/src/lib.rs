@@ -5,6 +5,7 @@
 
 pub mod ahead;
 pub mod answer;
+pub mod arrange;
 pub mod asked;
 pub mod background;
 mod balance;
@@ -38,6 +39,7 @@ pub mod template;
 pub mod tokenize;
 pub mod trie;
 pub mod window;
+pub mod windows;
 
 pub use config::Config;
 pub use error::{Error, Result};

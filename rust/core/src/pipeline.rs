@@ -2,18 +2,21 @@
 
 use std::fs;
 use std::ops::ControlFlow;
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::thread;
 
 use serde::Serialize;
 
 use crate::batch::Batch;
 use crate::candidate::Worker;
-use crate::collect::Collector;
+use crate::collect::{Collector, Totals};
 use crate::config::{Config, Packing};
 use crate::error::{Error, Result};
 use crate::filter::{Earlier, Plan};
 use crate::manifest::{FORMAT, Manifest, Steps, span_kind_codes};
 use crate::ordered::{self, Flow};
-use crate::publish::Draft;
+use crate::publish::{Draft, sync_tree};
 use crate::read::{Chunk, Chunks};
 use crate::shard::{MANIFEST_FILE, TOKENIZER_DIR, write_dataset_info, write_state};
 use crate::tokenize::Renderer;
@@ -50,6 +53,7 @@ pub fn prepare(config: &Config, on_progress: &mut OnProgress<'_>) -> Result<Mani
         false => Some(Draft::begin(&config.output_dir, config.overwrite)?),
         true => None,
     };
+    let directory = draft.as_ref().map(Draft::path);
     let renderer = Renderer::load(&config.tokenizer, &config.render)?;
     let earlier = Earlier::new(&plan, config.render.templates().count());
     let mut flow = Preparation {
@@ -62,32 +66,51 @@ pub fn prepare(config: &Config, on_progress: &mut OnProgress<'_>) -> Result<Mani
             stage: "prepare",
         },
         chunks,
-        collector: Collector::new(config, &plan, &earlier, draft.as_ref().map(Draft::path))?,
+        collector: Collector::new(config, &plan, &earlier, directory)?,
         earlier: &earlier,
         idle: Vec::new(),
         on_progress,
     };
     flow.tell()?;
-    ordered::run(
-        &mut flow,
-        config.thread_count(),
-        || Worker::new(config, &renderer, &plan, &earlier),
-        |worker, (chunk, batch)| worker.work(chunk, batch),
-    )?;
+    // The tokenizer's megabytes are on the disk long before the last row is.
+    let tokenizer_sha256 = thread::scope(|scope| {
+        let tokenizer = scope.spawn(|| save_tokenizer(&renderer, directory));
+        ordered::run(
+            &mut flow,
+            config.thread_count(),
+            || Worker::new(config, &renderer, &plan, &earlier),
+            |worker, (chunk, batch)| worker.work(chunk, batch),
+        )?;
+        tokenizer
+            .join()
+            .unwrap_or_else(|panic| resume_unwind(panic))
+    })?;
     flow.progress.stage = "write";
     flow.tell()?;
-    let fingerprint = flow.collector.finish()?.unwrap_or_default();
-    let manifest = manifest(config, &renderer, &flow.collector, fingerprint);
+    let Preparation {
+        progress,
+        on_progress,
+        collector,
+        ..
+    } = flow;
+    let manifest = manifest(config, &renderer, tokenizer_sha256, collector.finish()?);
     if let Some(draft) = draft {
         write_manifest(&draft, &manifest)?;
         write_dataset_info(draft.path())?;
-        let tokenizer = draft.path().join(TOKENIZER_DIR);
-        fs::create_dir(&tokenizer).map_err(Error::io(&tokenizer))?;
-        renderer.save_tokenizer(&tokenizer)?;
-        flow.tell()?;
+        tell(on_progress, &progress)?;
         draft.publish(|directory| write_state(directory, &manifest.fingerprint))?;
     }
     Ok(manifest)
+}
+
+/// Writes the tokenizer's files, if anything is written; returns the hash of the first.
+fn save_tokenizer(renderer: &Renderer, directory: Option<&Path>) -> Result<String> {
+    if let Some(directory) = directory {
+        let tokenizer = directory.join(TOKENIZER_DIR);
+        renderer.save_tokenizer(&tokenizer)?;
+        sync_tree(&tokenizer)?;
+    }
+    Ok(renderer.tokenizer_sha256())
 }
 
 /// A chunk and the candidates in it.
@@ -153,36 +176,36 @@ impl Flow for Preparation<'_, '_> {
 fn manifest(
     config: &Config,
     renderer: &Renderer,
-    collector: &Collector<'_>,
-    fingerprint: String,
+    tokenizer_sha256: String,
+    totals: Totals,
 ) -> Manifest {
-    let totals = &collector.totals;
     let records = totals.records();
     Manifest {
         format: FORMAT,
-        sources: totals.sources.clone(),
+        sources: totals.sources,
         bytes_kept: totals.bytes_kept,
-        tokens: totals.tokens.clone(),
-        stored_tokens: (config.packing == Packing::Trie).then_some(totals.stored_tokens),
+        tokens: totals.tokens,
+        stored_tokens: (config.packing == Packing::Trie).then_some(totals.rows.stored_tokens),
         span_kind_codes: span_kind_codes(),
-        domains: totals.domains.clone(),
-        rows: totals.rows,
+        domains: totals.domains,
+        rows: totals.rows.count,
         examples: records.kept,
         // A dry run may have kept nothing.
-        fill: totals.stored_tokens as f64 / (totals.rows.max(1) as f64 * config.max_length as f64),
+        fill: totals.rows.stored_tokens as f64
+            / (totals.rows.count.max(1) as f64 * config.max_length as f64),
         max_length: config.max_length,
         steps: Steps {
-            packed: totals.rows,
+            packed: totals.rows.count,
             unpacked: records.kept,
         },
         template: config.render.template.name.clone(),
         templates: config.template_names().map(str::to_owned).collect(),
         render: renderer.resolved(),
-        fingerprint,
-        tokenizer_sha256: renderer.tokenizer_sha256(),
+        fingerprint: totals.rows.hash.unwrap_or_default(),
+        tokenizer_sha256,
         recipe_sha256: config.recipe_sha256.clone(),
         versions: config.versions.clone(),
-        dropped: totals.dropped.clone(),
+        dropped: totals.dropped,
         records,
     }
 }

@@ -182,7 +182,7 @@ fn remove_if_there(directory: &Path) -> Result<()> {
 }
 
 /// Flushes a directory and all that is in it.
-fn sync_tree(directory: &Path) -> Result<()> {
+pub fn sync_tree(directory: &Path) -> Result<()> {
     for entry in fs::read_dir(directory).map_err(Error::io(directory))? {
         let path = entry.map_err(Error::io(directory))?.path();
         if path.is_dir() {

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use crate::pack;
 use crate::template::SpanKind;
 use crate::tokenize::Run;
-use crate::window::{Held, Packed, Side};
+use crate::window::{Packed, Side, Window};
 
 /// The prompt that an example has in common with others of its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,18 +54,18 @@ impl Packer {
     /// If an example is longer than a row.
     pub(crate) fn pack(
         &mut self,
-        held: &Held,
+        window: &Window,
         order: &mut Vec<u32>,
         row_of: &mut Vec<u32>,
     ) -> (usize, Vec<Option<Shared>>) {
-        let tries = self.tries(held);
+        let tries = self.tries(window);
         let lengths: Vec<_> = tries.iter().map(|trie| trie.tokens).collect();
         let (mut placed, mut rows) = (Vec::new(), Vec::new());
         let count = self.rows.pack(&lengths, &mut placed, &mut rows);
-        let mut shared = vec![None; held.len()];
+        let mut shared = vec![None; window.len()];
         order.clear();
         row_of.clear();
-        row_of.resize(held.len(), 0);
+        row_of.resize(window.len(), 0);
         for number in placed {
             let trie = &tries[number as usize];
             for (place, &example) in trie.examples.iter().enumerate() {
@@ -81,11 +81,11 @@ impl Packer {
     }
 
     /// The tries of all groups, in the order of the groups' first examples.
-    fn tries(&mut self, held: &Held) -> Vec<Trie> {
+    fn tries(&mut self, window: &Window) -> Vec<Trie> {
         let mut groups: Vec<(u32, Vec<u32>)> = Vec::new();
         let mut numbers: HashMap<Prompt<'_>, usize> = HashMap::new();
-        for example in 0..held.len() as u32 {
-            let prompt = common_prompt(&held.packed(example as usize));
+        for example in 0..window.len() as u32 {
+            let prompt = common_prompt(&window.packed(example as usize));
             let tokens = prompt.as_ref().map_or(0, |prompt| prompt.ids.len() as u32);
             let next = groups.len();
             let number = prompt.map_or(next, |prompt| *numbers.entry(prompt).or_insert(next));
@@ -96,18 +96,18 @@ impl Packer {
         }
         groups
             .into_iter()
-            .flat_map(|(prompt, examples)| self.split(held, prompt, examples))
+            .flat_map(|(prompt, examples)| self.split(window, prompt, examples))
             .collect()
     }
 
     /// One trie, or as many as a group needs that is longer than a row.
-    fn split(&mut self, held: &Held, prompt: u32, examples: Vec<u32>) -> Vec<Trie> {
+    fn split(&mut self, window: &Window, prompt: u32, examples: Vec<u32>) -> Vec<Trie> {
         let shared = (prompt > 0).then_some(Shared {
             prompt,
             is_written: true,
         });
         let own = |&example: &u32| {
-            let packed = held.packed(example as usize);
+            let packed = window.packed(example as usize);
             Packed { shared, ..packed }.stored_tokens() as u32
         };
         let lengths: Vec<_> = examples.iter().map(own).collect();
@@ -188,11 +188,11 @@ mod tests {
 
     /// The rows of examples of `(prompt, tokens behind it)`, as (example, tokens that it takes).
     fn rows(capacity: usize, examples: &[(&[u32], u32)]) -> Vec<Vec<(usize, usize)>> {
-        let mut held = Held::default();
+        let mut window = Window::default();
         for &(prompt, more) in examples {
             let ids: Vec<_> = prompt.iter().copied().chain(100..100 + more).collect();
             let run = |kind, tokens| Run { kind, tokens };
-            held.push(Packed {
+            window.push(Packed {
                 ids: &ids,
                 // The prompt's runs are cut as they come.
                 runs: &[run(0, 1), run(0, prompt.len() as u32 - 1), run(2, more)],
@@ -204,13 +204,13 @@ mod tests {
             });
         }
         let (mut order, mut row_of) = (Vec::new(), Vec::new());
-        let (count, shared) = Packer::new(capacity).pack(&held, &mut order, &mut row_of);
+        let (count, shared) = Packer::new(capacity).pack(&window, &mut order, &mut row_of);
         let mut rows = vec![Vec::new(); count];
         for example in order {
             let example = example as usize;
             let packed = Packed {
                 shared: shared[example],
-                ..held.packed(example)
+                ..window.packed(example)
             };
             rows[row_of[example] as usize].push((example, packed.stored_tokens()));
         }

@@ -3,16 +3,19 @@
 //! Both need every candidate before they can keep one. So, when either is on, what would be kept is put
 //! aside in a file of the draft directory, in input order, and taken up again when it is decided.
 
+mod aside;
 mod cap;
+mod frames;
 mod mixture;
 mod spill;
 mod spill_file;
 
 use std::path::Path;
 
+pub use self::aside::Aside;
 pub use self::cap::{Cap, CapKey, OverCap};
 pub use self::mixture::Mixture;
-pub use self::spill::{Aside, Spill};
+pub use self::spill::Spill;
 use crate::config::Config;
 use crate::error::Result;
 use crate::filter::{Filter, Rejection};

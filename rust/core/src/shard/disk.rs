@@ -7,32 +7,22 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
-use std::thread::{self, JoinHandle};
 
 use xxhash_rust::xxh3::Xxh3Default;
 
-use crate::background::{Thread, ended};
+use crate::background::{Background, Work};
 
 /// Bytes of a block.
 const BLOCK: usize = 1 << 20;
 /// What the memory, the place and the length of a direct write are multiples of, on any disk.
 const ALIGNMENT: usize = 4096;
-/// Blocks that may wait for the thread: the rows of a window come all at once, and are on their way while
-/// the next window is made.
-const WAITING: usize = 16;
 /// Where the kernel's cache is in between: bytes after which the disk is waited for.
 const STEP: usize = 32 << 20;
 
 /// Takes bytes, and hashes them.
 pub struct DiskFile {
     block: Block,
-    /// Gone once the thread has ended.
-    full: Option<SyncSender<Block>>,
-    /// Blocks that are written, to be filled again.
-    written: Receiver<Block>,
-    /// Tells the hash at its end.
-    thread: Thread<u128>,
+    writing: Background<Sink>,
 }
 
 impl DiskFile {
@@ -42,49 +32,18 @@ impl DiskFile {
     }
 
     fn of(sink: Sink) -> io::Result<Self> {
-        let (full, to_write) = mpsc::sync_channel(WAITING);
-        let (back, written) = mpsc::channel();
-        let thread = thread::Builder::new()
-            .name("disk".into())
-            .spawn(move || sink.write_all(&to_write, &back))?;
         Ok(Self {
-            block: Block::new(),
-            full: Some(full),
-            written,
-            thread: Some(thread),
+            block: Block::default(),
+            writing: Background::begin("disk", sink)?,
         })
     }
 
     /// Writes what is left; returns the hash of all bytes.
     pub fn finish(mut self) -> io::Result<u128> {
         if self.block.filled > 0 {
-            self.hand_over()?;
+            self.writing.hand_over(&mut self.block)?;
         }
-        self.end()
-    }
-
-    fn hand_over(&mut self) -> io::Result<()> {
-        let next = self.written.try_recv().unwrap_or_else(|_| Block::new());
-        let block = std::mem::replace(&mut self.block, next);
-        match self.full.as_ref().map(|full| full.send(block)) {
-            Some(Ok(())) => Ok(()),
-            // It ended before its time.
-            _ => self.end().map(drop),
-        }
-    }
-
-    /// Waits for the thread; tells the hash, or what went wrong.
-    fn end(&mut self) -> io::Result<u128> {
-        self.full = None;
-        ended(&mut self.thread)
-    }
-}
-
-impl Drop for DiskFile {
-    /// What is left behind by an error is removed next, and no thread is to write to it then.
-    fn drop(&mut self) {
-        self.full = None;
-        drop(self.thread.take().map(JoinHandle::join));
+        self.writing.finish()
     }
 }
 
@@ -92,7 +51,7 @@ impl Write for DiskFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.block.take(bytes);
         if self.block.filled == BLOCK {
-            self.hand_over()?;
+            self.writing.hand_over(&mut self.block)?;
         }
         Ok(count)
     }
@@ -110,8 +69,8 @@ struct Block {
     filled: usize,
 }
 
-impl Block {
-    fn new() -> Self {
+impl Default for Block {
+    fn default() -> Self {
         let memory = vec![0; BLOCK + ALIGNMENT].into_boxed_slice();
         let start = memory.as_ptr().align_offset(ALIGNMENT);
         Self {
@@ -120,7 +79,9 @@ impl Block {
             filled: 0,
         }
     }
+}
 
+impl Block {
     fn bytes(&self) -> &[u8] {
         &self.memory[self.start..self.start + self.filled]
     }
@@ -138,6 +99,7 @@ impl Block {
 /// The thread's end of the file.
 struct Sink {
     file: File,
+    hash: Xxh3Default,
     is_direct: bool,
     /// Bytes of the blocks so far.
     written: u64,
@@ -152,26 +114,18 @@ impl Sink {
         options.write(true).create(true).truncate(true);
         let direct = open_direct(&options, path);
         let is_direct = direct.is_ok();
-        Ok(Self {
-            // What keeps it from being created at all is told by the other way too.
-            file: direct.or_else(|_| options.open(path))?,
+        // What keeps it from being created at all is told by the other way too.
+        Ok(Self::of(direct.or_else(|_| options.open(path))?, is_direct))
+    }
+
+    fn of(file: File, is_direct: bool) -> Self {
+        Self {
+            file,
+            hash: Xxh3Default::new(),
             is_direct,
             written: 0,
             unflushed: 0,
-        })
-    }
-
-    /// Writes all that comes; returns its hash.
-    fn write_all(mut self, blocks: &Receiver<Block>, back: &Sender<Block>) -> io::Result<u128> {
-        let mut hash = Xxh3Default::new();
-        for mut block in blocks {
-            hash.update(block.bytes());
-            self.write(&block)?;
-            block.filled = 0;
-            // At the end no one asks for it.
-            let _ = back.send(block);
         }
-        Ok(hash.digest128())
     }
 
     fn write(&mut self, block: &Block) -> io::Result<()> {
@@ -201,6 +155,25 @@ impl Sink {
     fn go_through_cache(&mut self) -> io::Result<()> {
         self.is_direct = false;
         set_buffered(&self.file)
+    }
+}
+
+impl Work for Sink {
+    type Block = Block;
+    type Made = u128;
+
+    /// The rows of a window come all at once, and are on their way while the next window is made.
+    const WAITING: usize = 16;
+
+    fn take(&mut self, block: &mut Block) -> io::Result<()> {
+        self.hash.update(block.bytes());
+        self.write(block)?;
+        block.filled = 0;
+        Ok(())
+    }
+
+    fn finish(self) -> io::Result<u128> {
+        Ok(self.hash.digest128())
     }
 }
 
@@ -260,10 +233,8 @@ mod tests {
     #[test]
     fn the_same_without_direct_writes() {
         check(&LENGTHS, |path| Sink {
-            file: File::create(path).unwrap(),
-            is_direct: false,
-            written: 0,
             unflushed: STEP - 1,
+            ..Sink::of(File::create(path).unwrap(), false)
         });
     }
 
@@ -288,7 +259,7 @@ mod tests {
         let mut file = DiskFile::create(Path::new("/dev/full")).unwrap();
         let block = vec![0; BLOCK];
         // More blocks than may wait, so that one of them hears of it.
-        let mut write = || (0..=2 * WAITING).try_for_each(|_| file.write_all(&block));
+        let mut write = || (0..=2 * Sink::WAITING).try_for_each(|_| file.write_all(&block));
         assert_eq!(write().unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert!(write().is_err());
         assert!(file.finish().is_err());

@@ -9,7 +9,7 @@ use arrow_array::{ArrayRef, DictionaryArray, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 
 use super::stream::{Stream, failed};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::input::Input;
 
 /// Examples of a batch.
@@ -78,7 +78,7 @@ impl ExampleWriter {
             Field::new("rationale", DataType::LargeUtf8, true),
         ]));
         Ok(Self {
-            stream: Stream::create(path, &schema)?,
+            stream: Stream::create(path, &schema).map_err(Error::io(path))?,
             path: path.to_owned(),
             schema,
             sources: Arc::new(inputs.iter().map(|input| Some(&input.path)).collect()),
@@ -119,7 +119,7 @@ impl ExampleWriter {
         if self.examples > 0 {
             self.flush()?;
         }
-        self.stream.finish()?;
+        self.stream.finish().map_err(Error::io(&self.path))?;
         Ok(())
     }
 
@@ -143,7 +143,9 @@ impl ExampleWriter {
                 ];
                 RecordBatch::try_new(Arc::clone(&self.schema), columns)
             })
-            .map_err(failed(&self.path))?;
-        self.stream.write(&batch)
+            .map_err(failed);
+        batch
+            .and_then(|batch| self.stream.write(&batch))
+            .map_err(Error::io(&self.path))
     }
 }

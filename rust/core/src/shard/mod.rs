@@ -15,7 +15,7 @@ use serde_json::json;
 
 pub use self::examples::{ExampleEntry, ExampleWriter};
 pub use self::held_out::HeldOutWriter;
-pub use self::rejected::{RejectedLine, RejectedWriter};
+pub use self::rejected::{Rejected, RejectedWriter};
 pub use self::rows::RowWriter;
 use crate::error::{Error, Result};
 

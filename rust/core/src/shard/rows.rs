@@ -1,5 +1,6 @@
 //! The packed rows: `input_ids`, `span_kinds`, and the examples in them.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +9,6 @@ use arrow_schema::{DataType, Field, Schema};
 
 use super::message::List;
 use super::stream::Stream;
-use crate::error::Result;
 use crate::window::{Packed, Side};
 
 /// Rows of a batch, as `datasets` writes them.
@@ -48,7 +48,7 @@ const NO_PARENT: i32 = -1;
 impl RowWriter {
     /// Creates the file; with `pairs` it tells the examples of a pair apart, as a `trie` it tells
     /// which of them share a prompt.
-    pub fn create(path: &Path, pairs: bool, trie: bool) -> Result<Self> {
+    pub fn create(path: &Path, pairs: bool, trie: bool) -> io::Result<Self> {
         let list = |name: &str, item: DataType| {
             let item = Field::new("item", item, true);
             Field::new(name, DataType::List(Arc::new(item)), true)
@@ -125,7 +125,7 @@ impl RowWriter {
     }
 
     /// Ends the row that is open.
-    pub fn end_row(&mut self) -> Result<()> {
+    pub fn end_row(&mut self) -> io::Result<()> {
         self.input_ids.end_row();
         self.span_kinds.end_row();
         self.example_lengths.end_row();
@@ -141,7 +141,7 @@ impl RowWriter {
     }
 
     /// Ends the file; returns its hash.
-    pub fn finish(mut self) -> Result<String> {
+    pub fn finish(mut self) -> io::Result<String> {
         if self.rows() > 0 {
             self.flush()?;
         }
@@ -153,7 +153,7 @@ impl RowWriter {
         self.input_ids.offsets.len() - 1
     }
 
-    fn flush(&mut self) -> Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         let mut columns = vec![
             self.input_ids.list(),
             self.span_kinds.list(),
