@@ -360,7 +360,9 @@ def test_progress_counts_bytes_and_may_stop_the_work(
         progress=lambda *state: seen.append(state),
     )
     size = path.stat().st_size
-    assert len(seen) > 3
+    # At the start, when all is read, before it is published, and perhaps between.
+    assert len(seen) >= 3
+    assert seen[0][0] == 0
     assert seen[-1] == (size, size, "20,000 kept, 0 rejected")
     assert [state[0] for state in seen] == sorted(state[0] for state in seen)
 

@@ -114,9 +114,10 @@ impl Asides {
         })
     }
 
-    /// Bytes of their tokens and texts.
+    /// Bytes that they take.
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.ids) + size_of_val(&*self.runs) + self.texts.len()
+        let tokens = size_of_val(&*self.ids) + size_of_val(&*self.runs);
+        size_of_val(&*self.entries) + tokens + self.texts.len()
     }
 
     /// Forgets all, and keeps the memory.
@@ -197,7 +198,10 @@ pub(super) mod tests {
                 asides.push(&each);
             }
             assert!(asides.iter().eq([second(), first(), second()]));
-            assert_eq!(asides.bytes(), 40 * 4 + 2 * 8 + 2 + 2 * 4);
+            assert_eq!(
+                asides.bytes(),
+                3 * size_of::<Entry>() + 40 * 4 + 2 * 8 + 2 + 2 * 4
+            );
             asides.clear();
         }
     }

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 
 /// The file's name in the draft directory; it is removed before anything is published.
 const SPILL_FILE: &str = "choice.spill";
-/// Bytes of tokens and texts from which on candidates are written, and read, together.
+/// Bytes from which on candidates are written, and read, together.
 const BLOCK: usize = 1 << 20;
 
 /// Where candidates are put aside.
@@ -104,7 +104,7 @@ mod tests {
     fn what_is_put_aside_comes_back_and_the_file_goes() {
         let root = tempfile::tempdir().unwrap();
         // In memory, on disk, the first on disk and the second in memory.
-        for most in [BLOCK, 0, 30] {
+        for most in [BLOCK, 0, 250] {
             for directory in [Some(root.path()), None] {
                 let mut spill = Spill::of(most, directory);
                 spill.write(&first()).unwrap();

@@ -11,8 +11,9 @@ use crate::error::{Error, Result};
 use crate::filter::Rejection;
 use crate::read::Place;
 
-/// Lines that become JSON together.
+/// Lines that become JSON together, fewer where their texts have as many bytes as this.
 const LINES: usize = 1024;
+const BYTES: usize = 1 << 20;
 
 /// A candidate that is rejected.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl RejectedWriter {
     /// Writes a line.
     pub fn write(&mut self, rejected: &Rejected<'_>, rejection: &Rejection) -> Result<()> {
         self.open.push(rejected, rejection);
-        if self.open.lines.len() < LINES {
+        if self.open.lines.len() < LINES && self.open.texts.len() < BYTES {
             return Ok(());
         }
         let handed = self.writing.hand_over(&mut self.open);
