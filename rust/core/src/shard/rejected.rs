@@ -186,3 +186,73 @@ impl Work for Writing {
         self.file.finish().map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::filter::Reason;
+
+    /// The file of `count` lines, of records called `id`.
+    fn written(count: usize, id: &str, templates: &[&str]) -> String {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("rejected.jsonl");
+        let sources = ["a.jsonl", "b.jsonl"].into_iter();
+        let mut writer = RejectedWriter::create(&path, sources, templates.iter().copied()).unwrap();
+        for number in 0..count {
+            let rejected = Rejected {
+                example_id: number as i64,
+                record_id: number.is_multiple_of(2).then_some(id),
+                template: Some(number % 2),
+                source: number % 2,
+                place: Place {
+                    line: 7,
+                    byte_offset: None,
+                },
+            };
+            let rejection = Rejection::new(Reason::Empty, "answer", format!("\"{number}\""));
+            writer.write(&rejected, &rejection).unwrap();
+        }
+        writer.finish().unwrap();
+        fs::read_to_string(&path).unwrap()
+    }
+
+    #[test]
+    fn lines_say_where_and_why() {
+        assert_eq!(written(0, "", &["t"]), "");
+        let expected = concat!(
+            r#"{"example_id":0,"record_id":"é","template":"t","source":"a.jsonl","line":7,"#,
+            r#""byte_offset":null,"reason":"empty","detail":"answer: \"0\""}"#,
+            "\n",
+            r#"{"example_id":1,"record_id":null,"template":"u","source":"b.jsonl","line":7,"#,
+            r#""byte_offset":null,"reason":"empty","detail":"answer: \"1\""}"#,
+            "\n",
+        );
+        assert_eq!(written(2, "é", &["t", "u"]), expected);
+        let one_template = expected.replace(r#""template":"t","#, "");
+        assert_eq!(
+            written(1, "é", &["t"]),
+            one_template.lines().next().unwrap().to_owned() + "\n"
+        );
+    }
+
+    #[test]
+    fn many_lines_and_long_ones_come_in_order() {
+        for (count, id) in [(2 * LINES + 3, "id"), (5, &*"x".repeat(BYTES))] {
+            let text = written(count, id, &["t"]);
+            let mut numbers = 0..count;
+            for line in text.lines() {
+                let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                let number = numbers.next().unwrap();
+                assert_eq!(line["example_id"], number);
+                assert_eq!(
+                    line["record_id"].as_str().is_some_and(|found| found == id),
+                    number % 2 == 0
+                );
+                assert_eq!(line["detail"], format!("answer: \"{number}\""));
+            }
+            assert!(numbers.is_empty());
+        }
+    }
+}
