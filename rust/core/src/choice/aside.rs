@@ -162,8 +162,8 @@ pub(super) mod tests {
                 byte_offset: Some(0),
             },
             record_id: Some("é"),
-            domain: None,
-            rationale: Some(""),
+            domain: Some("sums"),
+            rationale: Some("so"),
             verified: true,
             text_bytes: 1 << 40,
             ids: &IDS,
@@ -175,8 +175,8 @@ pub(super) mod tests {
     /// One that has little.
     pub fn second() -> Aside<'static> {
         Aside {
-            record_id: None,
-            domain: Some("sums"),
+            record_id: Some(""),
+            domain: None,
             rationale: None,
             place: Place {
                 line: 1,
@@ -198,10 +198,7 @@ pub(super) mod tests {
                 asides.push(&each);
             }
             assert!(asides.iter().eq([second(), first(), second()]));
-            assert_eq!(
-                asides.bytes(),
-                3 * size_of::<Entry>() + 40 * 4 + 2 * 8 + 2 + 2 * 4
-            );
+            assert_eq!(asides.bytes(), 3 * size_of::<Entry>() + 40 * 4 + 2 * 8 + 8);
             asides.clear();
         }
     }
