@@ -8,7 +8,7 @@
 
 use crate::large::{Large, grown};
 
-/// Slots that a table may have in vain after growing: 4 MiB.
+/// Slots by which a table may grow for keys to come, 4 MiB, before their number becomes a power of two.
 const LEAP: usize = 1 << 18;
 
 /// Keys of 128 mixed bits, and beside each a few bits of value: all in sixteen bytes.

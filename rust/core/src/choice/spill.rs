@@ -4,6 +4,7 @@
 //! (`frames`), write them, read them and make lists again. To hold 64 MiB in memory instead was not faster: pages
 //! that are written for the first time cost as much.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::aside::{Aside, Asides};
@@ -74,8 +75,8 @@ impl Spill {
         let mut asides = Asides::default();
         for bytes in self.counted {
             asides.clear();
-            // They never left the memory.
-            frames::take(&bytes, false, &mut asides).unwrap_or_default();
+            let taken = frames::take(&bytes, false, &mut asides);
+            taken.ok_or_else(|| Error::io(SPILL_FILE)(ErrorKind::InvalidData.into()))?;
             take_all(&asides)?;
         }
         if let (Some(path), Some(file)) = (&self.path, self.file) {
